@@ -1,0 +1,53 @@
+"""Execute the curated notebooks and write the .ipynb beside the .py that people edit.
+
+usage: python notebooks/render.py [PATH ...]     (all of them without a path)
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def sources() -> list[Path]:
+    """The percent-format notebooks: .py files inside the numbered folders."""
+    return sorted(p for p in HERE.glob("[0-9][0-9]-*/*.py"))
+
+
+def execute(source: Path, *, timeout: int = 600):
+    """The notebook of `source`, executed in its folder; raises on the first cell that fails."""
+    import jupytext
+    from nbclient import NotebookClient
+
+    notebook = jupytext.read(source)
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number:03d}"
+    NotebookClient(
+        notebook, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": str(source.parent)}}
+    ).execute()
+    for cell in notebook.cells:
+        cell.get("metadata", {}).pop("execution", None)
+    return notebook
+
+
+def main(arguments: list[str]) -> None:
+    import nbformat
+
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    for source in [Path(a).resolve().with_suffix(".py") for a in arguments] or sources():
+        start = time.perf_counter()
+        notebook = execute(source)
+        target = source.with_suffix(".ipynb")
+        partial = target.with_suffix(".ipynb.part")
+        nbformat.write(notebook, partial)
+        partial.replace(target)
+        print(f"{target.relative_to(HERE)}  {time.perf_counter() - start:.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

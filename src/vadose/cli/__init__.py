@@ -1,0 +1,51 @@
+"""The command `vadose`: thin, grouped by noun; heavy imports happen inside the command that needs them."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from vadose import __version__
+from vadose.errors import VadoseError
+
+#: Command -> (module holding it, one line of help). The module loads only when its command runs.
+COMMANDS: dict[str, tuple[str, str]] = {}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        return importlib.import_module(COMMANDS[name][0]).command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if not COMMANDS:
+            return
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="vadose")
+def root() -> None:
+    """Soil moisture from many sources, on one platform."""
+
+
+def main() -> None:
+    """Entry point: an error that vadose raised on purpose is one clear sentence and exit code 2, not a traceback."""
+    try:
+        root(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("interrupted; run the same command again to continue", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except VadoseError as error:
+        click.echo(f"vadose: {error}", err=True)
+        sys.exit(2)

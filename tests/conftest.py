@@ -1,0 +1,74 @@
+"""Shared fixtures: real samples where they are, a guard that fails on any connection beyond loopback, array factories."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+ROOT = Path(__file__).parents[1]
+#: Real samples lie beside the checkout, or where VADOSE_SHARED_DATA says.
+SHARED = Path(os.environ.get("VADOSE_SHARED_DATA", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real samples; a test that needs it skips with a reason where it is not there."""
+    if not SHARED.is_dir():
+        pytest.skip("real samples not found beside the checkout; set VADOSE_SHARED_DATA to their folder")
+    return SHARED
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only(request, monkeypatch):
+    """Fail on any connection beyond loopback, so that nothing in the suite depends on the Internet."""
+    if request.node.get_closest_marker("network"):
+        return
+    real = socket.socket.connect
+
+    def connect(self, address, *args):
+        host = address[0] if isinstance(address, tuple) else ""
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not str(host).startswith(
+            ("127.", "::1", "localhost", "0.0.0.0")
+        ):
+            raise AssertionError(
+                f"a test reached for {host}: tests are offline, use a generated file or a server on loopback"
+            )
+        return real(self, address, *args)
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20260911)
+
+
+@pytest.fixture
+def daily():
+    """Factory: an attribute-complete daily soil-moisture series or cube, `daily(values)` or `daily(n=365, shape=(2, 3))`."""
+
+    def make(values=None, *, n=365, shape=(), start="2017-01-01", name="soil_moisture", units="m3 m-3", seed=0):
+        if values is None:
+            values = np.random.default_rng(seed).uniform(0.05, 0.45, (n, *shape))
+        values = np.asarray(values, dtype=float)
+        dims = ("time", "lat", "lon")[: values.ndim]
+        coords = {"time": pd.date_range(start, periods=values.shape[0], freq="D")}
+        if values.ndim > 1:
+            coords["lat"] = np.linspace(40, 50, values.shape[1])
+        if values.ndim > 2:
+            coords["lon"] = np.linspace(-120, -100, values.shape[2])
+        return xr.DataArray(
+            values,
+            dims=dims,
+            coords=coords,
+            name=name,
+            attrs={"units": units, "standard_name": "volume_fraction_of_condensed_water_in_soil"},
+        )
+
+    return make
