@@ -60,20 +60,23 @@ def has_flag(flags: xr.DataArray, *meanings: str) -> xr.DataArray:
     return (flags & wanted) != 0
 
 
-def with_depth(array: xr.DataArray | xr.Dataset, top: float, bottom: float) -> Any:
-    """The same with a scalar `depth` (layer middle, m, positive down) and `depth_bnds`."""
-    out = array.assign_coords(depth=(top + bottom) / 2, depth_bnds=("bnds", [top, bottom]))
+def with_depth(dataset: xr.Dataset, top: float, bottom: float) -> xr.Dataset:
+    """`dataset` with a scalar `depth` (layer middle, m, positive down) and `depth_bnds`.
+
+    Bounds have a dimension of their own, so only a Dataset can carry them; a DataArray carries the scalar `depth`.
+    """
+    out = dataset.assign_coords(depth=(top + bottom) / 2, depth_bnds=("bnds", [top, bottom]))
     out["depth"].attrs = {"standard_name": "depth", "units": "m", "positive": "down", "bounds": "depth_bnds"}
     return out
 
 
-def depth_bounds(array: xr.DataArray | xr.Dataset) -> np.ndarray:
+def depth_bounds(dataset: xr.Dataset) -> np.ndarray:
     """Layer bounds [m] as an array (layers, 2); an error says how to set them when they are missing."""
-    if "depth_bnds" not in array.coords and not (isinstance(array, xr.Dataset) and "depth_bnds" in array):
+    if "depth_bnds" not in dataset.variables:
         raise DimensionError(
-            "no 'depth_bnds' beside 'depth'; set them with vadose.cf.with_depth(array, top, bottom) or as a coordinate (depth, bnds) in m"
+            "no 'depth_bnds' beside 'depth'; set them with vadose.cf.with_depth(dataset, top, bottom) or as a coordinate (depth, bnds) in m"
         )
-    return np.atleast_2d(np.asarray(array["depth_bnds"].values, dtype=float))
+    return np.atleast_2d(np.asarray(dataset["depth_bnds"].values, dtype=float))
 
 
 def check_time(array: xr.DataArray | xr.Dataset, *, dim: str = "time") -> None:
