@@ -1,0 +1,28 @@
+output "kubeconfig_command" {
+  description = "Run this to talk to the cluster."
+  value       = "aws eks update-kubeconfig --region ${var.region} --name ${aws_eks_cluster.this.name}"
+}
+
+output "chart_values" {
+  description = "What the chart must know about this deployment: `terraform output -raw chart_values > from-terraform.yaml`, then `helm upgrade --install ... -f from-terraform.yaml`."
+  value = yamlencode({
+    vadose = {
+      cloud = {
+        region        = var.region
+        scratchBucket = local.scratch_bucket
+        scratchDays   = var.scratch_days
+        dataBucket    = local.data_bucket
+      }
+      profiles = { ladder = [for p in module.nodes.ladder : {
+        name = p.name, memoryGiB = p.memory_gib, cpu = p.cpu, cpuLimit = p.cpu_limit, nodeSelector = p.node_labels
+      }] }
+      homes  = { kind = var.home_storage, fileSystemId = var.home_storage == "efs" ? aws_efs_file_system.homes[0].id : "" }
+      images = { registry = var.registry ? "${local.account}.dkr.ecr.${var.region}.amazonaws.com/${var.name}" : "" }
+    }
+  })
+}
+
+output "buckets" {
+  description = "Names of the scratch and the data bucket."
+  value       = { for key, bucket in aws_s3_bucket.this : key => bucket.id }
+}

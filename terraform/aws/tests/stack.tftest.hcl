@@ -1,0 +1,114 @@
+# The whole stack with a pretended AWS: what is planned, and what is refused.
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_data "aws_iam_policy_document" {
+    defaults = { json = "{\"Version\":\"2012-10-17\",\"Statement\":[]}" }
+  }
+}
+
+variables {
+  budget_emails = ["costs@university.example"]
+}
+
+run "nothing_is_public_by_default" {
+  command = plan
+  assert {
+    condition     = !aws_eks_cluster.this.vpc_config[0].endpoint_public_access && aws_eks_cluster.this.vpc_config[0].endpoint_private_access
+    error_message = "the Kubernetes API must not be public by default"
+  }
+  assert {
+    condition     = alltrue([for b in aws_s3_bucket_public_access_block.this : b.block_public_acls && b.block_public_policy && b.ignore_public_acls && b.restrict_public_buckets])
+    error_message = "buckets must block public access"
+  }
+  assert {
+    condition     = alltrue([for t in aws_launch_template.node : t.metadata_options[0].http_tokens == "required" && t.metadata_options[0].http_put_response_hop_limit == 1])
+    error_message = "pods must not reach the node's credentials"
+  }
+  assert {
+    condition     = alltrue([for s in aws_subnet.public : !s.map_public_ip_on_launch])
+    error_message = "nothing gets a public address by default"
+  }
+}
+
+run "everything_at_rest_is_encrypted" {
+  command = plan
+  assert {
+    condition     = aws_efs_file_system.homes[0].encrypted && alltrue([for t in aws_launch_template.node : t.block_device_mappings[0].ebs[0].encrypted == "true"])
+    error_message = "disks must be encrypted"
+  }
+  assert {
+    condition     = aws_eks_cluster.this.encryption_config[0].resources == toset(["secrets"]) && aws_kms_key.this.enable_key_rotation
+    error_message = "Kubernetes secrets must be encrypted with a rotating key"
+  }
+}
+
+run "scratch_forgets_and_data_remembers" {
+  command = plan
+  assert {
+    condition     = aws_s3_bucket_lifecycle_configuration.scratch.rule[0].expiration[0].days == 7
+    error_message = "scratch should forget after a week"
+  }
+  assert {
+    condition     = aws_s3_bucket_versioning.data.versioning_configuration[0].status == "Enabled" && !aws_s3_bucket.this["data"].force_destroy
+    error_message = "the data bucket keeps versions and cannot be destroyed by mistake"
+  }
+}
+
+run "the_budget_warns_four_times" {
+  command = plan
+  assert {
+    condition     = length(aws_budgets_budget.month.notification) == 4
+    error_message = "50, 80, 100 % of real and 100 % of forecast cost"
+  }
+}
+
+run "homes_on_volumes" {
+  command = plan
+  variables {
+    home_storage = "ebs"
+  }
+  assert {
+    condition     = length(aws_efs_file_system.homes) == 0 && !contains(keys(aws_eks_addon.this), "aws-efs-csi-driver")
+    error_message = "no file system is paid for when homes are volumes"
+  }
+}
+
+run "named_networks_may_reach_the_api" {
+  command = plan
+  variables {
+    api_access_cidrs = ["192.0.2.0/24"]
+  }
+  assert {
+    condition     = aws_eks_cluster.this.vpc_config[0].endpoint_public_access && aws_eks_cluster.this.vpc_config[0].public_access_cidrs == toset(["192.0.2.0/24"])
+    error_message = "the public endpoint is limited to the named networks"
+  }
+}
+
+run "the_world_may_not" {
+  command = plan
+  variables {
+    api_access_cidrs = ["0.0.0.0/0"]
+  }
+  expect_failures = [var.api_access_cidrs]
+}
+
+run "an_unwatched_budget_is_refused" {
+  command = plan
+  variables {
+    budget_emails = []
+  }
+  expect_failures = [var.budget_emails]
+}
+
+run "a_single_spot_type_is_refused" {
+  command = plan
+  variables {
+    dask_instance_types = ["r6i.4xlarge"]
+  }
+  expect_failures = [var.dask_instance_types]
+}
