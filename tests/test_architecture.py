@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "vadose"
 #: Each line may import from the lines above it. A package on the same line is a neighbor, not a supplier.
 LAYERS = [
     {"typing", "errors", "constants"},
-    {"vocabulary", "units", "cf"},
+    {"vocabulary", "units", "cf", "ease"},
     {"physics", "metrics"},
     {"world"},
     {"harmonize", "qc", "diagnostics"},

@@ -6,7 +6,8 @@ as the real producers do, `demo` and `write_demo` the small world that notebooks
 
 from __future__ import annotations
 
-from vadose.world import observe, stations
+from vadose.world import layouts, observe, stations
+from vadose.world.demo import demo, write_demo
 from vadose.world.truth import make, write_truth
 
-__all__ = ["make", "observe", "stations", "write_truth"]
+__all__ = ["demo", "layouts", "make", "observe", "stations", "write_demo", "write_truth"]

@@ -251,6 +251,7 @@ def earth_system_model(
         "gross_primary_productivity",
     ):
         out[variable] = cf.describe(out[variable], variable)
+    out = out.assign_coords(depth=truth.depth, depth_bnds=truth.depth_bnds)
     return out.drop_vars(["leaf_area_index", "potential_evaporation_flux"]).assign_attrs(
         title=f"synthetic Earth system model {name}", product=name, planted_faults=" ".join(faults), seed=seed
     )
