@@ -1,0 +1,279 @@
+"""JupyterHub configuration of vadose: the same file on one machine and in the chart.
+
+The hub reads this file; what differs between a laptop and a cluster comes in as settings (a JSON file named by
+VADOSE_HUB_SETTINGS). `configure` is a plain function of a config object and settings, so tests call it with a fake.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import sys
+from pathlib import Path
+
+GATEWAY = "dask-gateway"
+CATALOG = "stac"
+
+
+def roles(settings):
+    """Who may do what. Without the access scope a token is refused by the gateway, so nobody starts clusters by accident."""
+    reach = [f"access:services!service={GATEWAY}", f"access:services!service={CATALOG}"]
+    catalog_only = reach[1:]
+    group = settings.get("cluster_group")
+    # `server` is what a notebook's own token may do; it never exceeds what its owner may do.
+    out = [
+        {"name": "user", "scopes": ["self", *(catalog_only if group else reach)]},
+        {"name": "server", "scopes": ["users:activity!user", "access:servers!server", *reach]},
+    ]
+    if group:
+        out.append({"name": "cluster-users", "scopes": reach, "groups": [group]})
+    return out
+
+
+def user_environment(settings):
+    """What every notebook finds in its environment; the same names on a laptop's hub and in the cloud."""
+    gateway = settings["gateway"]
+    out = {
+        "DASK_GATEWAY__ADDRESS": gateway["address"],
+        "DASK_GATEWAY__PROXY_ADDRESS": gateway["proxy_address"],
+        "DASK_GATEWAY__PUBLIC_ADDRESS": f"/services/{GATEWAY}",
+        "DASK_GATEWAY__AUTH__TYPE": "jupyterhub",
+        "VADOSE_ON_HUB": settings["kind"],
+    }
+    out.update(settings.get("environment", {}))
+    return out
+
+
+class _Passwords:
+    """Passwords by user from a file that only its owner may read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def check(self, username, password):
+        known = json.loads(Path(self.path).read_text())["users"]
+        expected = known.get(username)
+        # Compare something in any case, so that an unknown name takes as long as a wrong password.
+        same = secrets.compare_digest((expected or secrets.token_hex()).encode(), (password or "").encode())
+        return same and expected is not None
+
+
+def password_authenticator(path, notice):
+    """An authenticator class over a password file; `notice` is shown on the login page."""
+    from jupyterhub.auth import Authenticator
+
+    class PasswordFileAuthenticator(Authenticator):
+        passwords = _Passwords(path)
+        login_notice = notice
+
+        async def authenticate(self, handler, data):
+            name = self.normalize_username(data["username"])
+            return name if self.passwords.check(name, data["password"]) else None
+
+    return PasswordFileAuthenticator
+
+
+def place_notebooks(source, home, owner=None):
+    """Copy the curated notebooks into a home: new ones appear, untouched ones are renewed, changed ones are never overwritten.
+
+    What was copied is remembered by content, so that a file somebody edited is told apart from one of an older release.
+    """
+    import hashlib
+
+    source, target = Path(source), Path(home) / "notebooks"
+    record = target / ".vadose-copied.json"
+    known = json.loads(record.read_text()) if record.exists() else {}
+    for path in sorted(source.rglob("*")):
+        relative = path.relative_to(source)
+        if path.is_dir() or any(part.startswith((".", "__")) for part in relative.parts):
+            continue
+        if relative.suffix not in {".ipynb", ".md", ".yaml", ".csv"}:
+            continue
+        fresh = path.read_bytes()
+        there = target / relative
+        if there.exists():
+            current = hashlib.sha256(there.read_bytes()).hexdigest()
+            if current != known.get(str(relative)) or current == hashlib.sha256(fresh).hexdigest():
+                continue
+        there.parent.mkdir(parents=True, exist_ok=True)
+        there.write_bytes(fresh)
+        known[str(relative)] = hashlib.sha256(fresh).hexdigest()
+    target.mkdir(parents=True, exist_ok=True)
+    record.write_text(json.dumps(known, indent=0))
+    if owner is not None:
+        uid, gid = owner
+        for path in [target, *target.rglob("*")]:
+            os.chown(path, uid, gid)
+
+
+def configure_common(c, settings):
+    c.JupyterHub.load_roles = roles(settings)
+    c.Spawner.default_url = settings.get("default_url", "/lab/tree/notebooks/00-start")
+    c.Spawner.environment = user_environment(settings)
+    c.JupyterHub.template_vars = {"announcement_login": settings.get("login_notice", ""), "login_title": "vadose"}
+    if settings.get("template_paths"):
+        c.JupyterHub.template_paths = settings["template_paths"]
+
+
+def configure_local(c, settings):
+    """One machine: everything on loopback, processes instead of pods."""
+    state, ports = Path(settings["state"]), settings["ports"]
+    bindir = os.path.dirname(sys.executable)
+    c.JupyterHub.bind_url = f"http://127.0.0.1:{ports['public']}"
+    c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{ports['hub']}"
+    c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{ports['proxy']}"
+    c.ConfigurableHTTPProxy.command = [sys.executable, "-m", "vadose.hub.proxy"]
+    c.ConfigurableHTTPProxy.pid_file = str(state / "proxy.pid")
+    c.ConfigurableHTTPProxy.check_running_interval = 5
+    c.JupyterHub.db_url = f"sqlite:///{state}/jupyterhub.sqlite"
+    c.JupyterHub.cookie_secret_file = str(state / "cookie_secret")
+    # A crash must not leave servers behind that nobody can reach.
+    c.JupyterHub.cleanup_servers = True
+    c.JupyterHub.cleanup_proxy = True
+
+    c.JupyterHub.authenticator_class = password_authenticator(str(state / "passwords.json"), settings.get("login_notice", ""))
+    c.Authenticator.allowed_users = set(settings["users"])
+    c.JupyterHub.load_groups = {name: {"users": members} for name, members in settings.get("groups", {}).items()}
+
+    unix_users = settings.get("unix_users", False)
+    c.Spawner.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]
+    c.Spawner.ip = "127.0.0.1"
+    c.Spawner.args = ["--allow-root"] if os.geteuid() == 0 and not unix_users else []
+    c.Spawner.http_timeout = 120
+    c.Spawner.start_timeout = 120
+    notebooks = settings.get("notebooks")
+    if unix_users:
+        c.JupyterHub.spawner_class = "jupyterhub.spawner.LocalProcessSpawner"
+    else:
+        c.JupyterHub.spawner_class = "jupyterhub.spawner.SimpleLocalProcessSpawner"
+        c.SimpleLocalProcessSpawner.home_dir_template = str(state / "home" / "{username}")
+
+    def before_start(spawner):
+        if unix_users:
+            import pwd
+
+            entry = pwd.getpwnam(spawner.user.name)
+            home, owner = entry.pw_dir, (entry.pw_uid, entry.pw_gid)
+            spawner.notebook_dir = home
+        else:
+            home, owner = str(state / "home" / spawner.user.name), None
+            Path(home).mkdir(parents=True, exist_ok=True, mode=0o700)
+            spawner.notebook_dir = home
+        if notebooks:
+            place_notebooks(notebooks, home, owner)
+
+    c.Spawner.pre_spawn_hook = before_start
+
+    gateway_environment = {
+        "PATH": bindir + os.pathsep + os.environ.get("PATH", ""),
+        "VADOSE_GATEWAY_SETTINGS": settings["gateway"]["settings_file"],
+        "VADOSE_HUB_ID": settings["hub_id"],
+    }
+    c.JupyterHub.services = [
+        {
+            "name": GATEWAY,
+            "url": f"http://127.0.0.1:{ports['gateway']}",
+            "display": False,
+            "command": [sys.executable, "-m", "dask_gateway_server", "--config", settings["gateway"]["config_file"]],
+            "environment": gateway_environment,
+        },
+        {"name": CATALOG, "url": f"http://127.0.0.1:{ports['stac']}", "display": True, "api_token": settings["stac_token"]},
+    ]
+    if shutil.which("nbgitpuller"):
+        c.Spawner.environment.setdefault("NBGITPULLER_PARENTPATH", "content")
+
+
+def configure_kubernetes(c, settings):
+    """A cluster: the notebook pod learns where the gateway is; profiles come from the memory ladder."""
+    image = settings["image"]
+    environment = {
+        "DASK_GATEWAY__CLUSTER__OPTIONS__IMAGE": "{{JUPYTER_IMAGE_SPEC}}",
+        "DASK_DISTRIBUTED__DASHBOARD__LINK": "{{JUPYTERHUB_SERVICE_PREFIX}}proxy/{{port}}/status",
+    }
+    cloud = settings.get("cloud", {})
+    if cloud.get("scratchBucket"):
+        environment["SCRATCH_BUCKET"] = f"s3://{cloud['scratchBucket']}/$(JUPYTERHUB_USER)"
+    if cloud.get("dataBucket"):
+        environment["VADOSE_DATA_BUCKET"] = f"s3://{cloud['dataBucket']}"
+    if cloud.get("region"):
+        environment["AWS_DEFAULT_REGION"] = cloud["region"]
+    if settings.get("runtime_outside_home", True):
+        # A full home must still start: what a server writes to start lives in /tmp.
+        environment["JUPYTER_RUNTIME_DIR"] = "/tmp/jupyter-runtime"
+        environment["IPYTHONDIR"] = "/tmp/ipython"
+        environment["DASK_TEMPORARY_DIRECTORY"] = "/tmp/dask"
+    for name, value in {**user_environment(settings), **environment}.items():
+        c.KubeSpawner.environment.setdefault(name, value)
+    c.KubeSpawner.image = f"{image['name']}:{image['tag']}"
+    gpu = settings.get("gpu", {})
+    everybody = profiles(settings)
+
+    async def offered(spawner):
+        """The GPU profile is shown to members of its group only."""
+        groups = {g.name for g in spawner.user.groups}
+        return everybody + ([gpu_profile(gpu)] if gpu.get("enabled") and gpu["group"] in groups else [])
+
+    c.KubeSpawner.profile_list = offered
+
+
+def profiles(settings):
+    """One profile with two questions: how much memory, which image. Guarantee equals limit for memory."""
+    images = settings["images"]
+    choices = {_slug(title): {"display_name": title, "default": k == 0, "kubespawner_override": {"image": spec}} for k, (title, spec) in enumerate(images["choices"].items())}
+    image_option = {"display_name": "Image", "choices": choices}
+    if images.get("bringYourOwn"):
+        image_option["unlisted_choice"] = {
+            "enabled": True,
+            "display_name": "An image of your own (with a tag)",
+            "validation_regex": "^.+:(?!latest$).+$",
+            "validation_message": "Write name:tag, and not the tag 'latest': it changes under your feet.",
+            "kubespawner_override": {"image": "{value}"},
+        }
+    sizes = {}
+    for step in settings["ladder"]:
+        sizes[_slug(step["name"])] = {
+            "display_name": f"{step['memoryGiB']:g} GB, {max(step['cpu'], 0.05):g} to {step['cpuLimit']:g} CPUs",
+            "default": step["name"] == settings["default_step"],
+            "kubespawner_override": {
+                "mem_guarantee": f"{step['memoryGiB']:.2f}G",
+                "mem_limit": f"{step['memoryGiB']:.2f}G",
+                "cpu_guarantee": max(step["cpu"], 0.05),
+                "cpu_limit": step["cpuLimit"],
+                "node_selector": dict(step.get("nodeSelector", {})),
+                "environment": {"MEM_LIMIT": str(int(step["memoryGiB"] * 1e9))},
+            },
+        }
+    if settings["default_step"] not in [s["name"] for s in settings["ladder"]]:
+        raise ValueError(f"profiles.default {settings['default_step']!r} is not a step of the ladder: {[s['name'] for s in settings['ladder']]}")
+    return [{"display_name": "Notebook", "slug": "notebook", "default": True, "profile_options": {"size": {"display_name": "Size", "choices": sizes}, "image": image_option}}]
+
+
+def gpu_profile(gpu):
+    return {
+        "display_name": "GPU (for training networks; shared by few)",
+        "slug": "gpu",
+        "kubespawner_override": {
+            "image": gpu["image"],
+            "mem_guarantee": f"{gpu['memoryGiB']:.2f}G",
+            "mem_limit": f"{gpu['memoryGiB']:.2f}G",
+            "cpu_guarantee": gpu["cpu"],
+            "extra_resource_limits": {"nvidia.com/gpu": "1"},
+            "environment": {"NVIDIA_DRIVER_CAPABILITIES": "compute,utility"},
+            "tolerations": [{"key": "nvidia.com/gpu", "operator": "Equal", "value": "present", "effect": "NoSchedule"}],
+            "node_selector": {"k8s.amazonaws.com/accelerator": "nvidia"},
+        },
+    }
+
+
+def _slug(text):
+    return "".join(ch if ch.isalnum() else "-" for ch in text.lower()).strip("-")
+
+
+def configure(c, settings):
+    """Everything, from settings: `kind` is `local` or `kubernetes`."""
+    configure_common(c, settings)
+    {"local": configure_local, "kubernetes": configure_kubernetes}[settings["kind"]](c, settings)
+
+
+if "get_config" in globals() and os.environ.get("VADOSE_HUB_SETTINGS"):
+    configure(get_config(), json.loads(Path(os.environ["VADOSE_HUB_SETTINGS"]).read_text()))
