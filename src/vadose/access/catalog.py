@@ -1,0 +1,183 @@
+"""Find data: a STAC API (searched with pystac-client) or a catalog folder, behind the same three questions.
+
+What is there (`collections`), which of it answers a question (`search`), and where its files are (`items`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vadose.access import store
+from vadose.errors import PlatformError, VadoseInputError, unknown_name
+from vadose.typing import BBox
+
+TimeSpan = str | tuple[str | None, str | None] | slice | None
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """A catalog that was opened: its address and its collections by id (STAC dictionaries)."""
+
+    href: str
+    collections: dict[str, dict[str, Any]] = field(repr=False)
+
+    def collection(self, identifier: str) -> dict[str, Any]:
+        """One collection; an unknown id answers with the nearest ones."""
+        if identifier not in self.collections:
+            raise unknown_name("collection", identifier, self.collections)
+        return self.collections[identifier]
+
+    def search(
+        self, text: str = "", *, variable: str | None = None, bbox: BBox | None = None, time: TimeSpan = None
+    ) -> pd.DataFrame:
+        """Collections that hold `variable`, touch `bbox` and `time`, and mention every word of `text`; one row each."""
+        start, end = span(time)
+        rows = []
+        for identifier, c in self.collections.items():
+            known = c.get("summaries", {}).get("vadose:variables", [])
+            words = " ".join(
+                [identifier, c.get("title", ""), c.get("description", ""), *c.get("keywords", []), *known]
+            ).lower()
+            first, last = c["extent"]["temporal"]["interval"][0]
+            box = c["extent"]["spatial"]["bbox"][0]
+            fits = (
+                all(word in words for word in text.lower().split())
+                and (variable is None or variable in known)
+                and (bbox is None or _touch(bbox, box))
+                and (start is None or last is None or pd.Timestamp(last).tz_localize(None) >= start)
+                and (end is None or first is None or pd.Timestamp(first).tz_localize(None) <= end)
+            )
+            if fits:
+                rows.append(
+                    {
+                        "id": identifier,
+                        "title": c.get("title", ""),
+                        "variables": ", ".join(known),
+                        "start": (first or "")[:10],
+                        "end": (last or "")[:10],
+                        "license": c.get("license", ""),
+                    }
+                )
+        return pd.DataFrame(rows, columns=["id", "title", "variables", "start", "end", "license"]).set_index("id")
+
+    def items(self, collection: str, *, bbox: BBox | None = None, time: TimeSpan = None) -> list[dict[str, Any]]:
+        """Items of a collection that touch `bbox` and `time`, in order of time."""
+        self.collection(collection)
+        start, end = span(time)
+        found = (
+            _remote_items(self.href, collection, bbox, time)
+            if self.href.startswith("http")
+            else store.read_items(Path(self.href), collection)
+        )
+
+        def fits(item: dict[str, Any]) -> bool:
+            first, last = item_span(item)
+            return (
+                (bbox is None or _touch(bbox, item["bbox"]))
+                and (start is None or last >= start)
+                and (end is None or first <= end)
+            )
+
+        return sorted((i for i in found if fits(i)), key=lambda i: (item_span(i)[0], i["id"]))
+
+
+def item_span(item: dict[str, Any]) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """First and last time of an item (UTC, without zone)."""
+    p = item["properties"]
+    first = pd.Timestamp(p.get("start_datetime") or p["datetime"]).tz_localize(None)
+    last = pd.Timestamp(p.get("end_datetime") or p["datetime"]).tz_localize(None)
+    return first, last
+
+
+def span(time: TimeSpan) -> tuple[pd.Timestamp | None, pd.Timestamp | None]:
+    """Start and end of "2017", "2017-05", "2017-01-01/2017-12-31", a pair, or a slice; the end takes in its whole day, month or year."""
+    if time is None:
+        return None, None
+    if isinstance(time, slice):
+        low, high = time.start, time.stop
+    elif isinstance(time, str):
+        low, _, high = time.partition("/")
+        high = high or low
+    else:
+        low, high = time
+    try:
+        start = None if low in (None, "", "..") else pd.Period(str(low)).start_time
+        end = None if high in (None, "", "..") else pd.Period(str(high)).end_time
+    except ValueError as error:
+        raise VadoseInputError(
+            f"time {time!r} is not understood; write '2017', '2017-05-01/2017-09-30', or a pair of dates"
+        ) from error
+    if start is not None and end is not None and end < start:
+        raise VadoseInputError(f"time {time!r} ends before it starts")
+    return start, end
+
+
+def _touch(a: Sequence[float], b: Sequence[float]) -> bool:
+    return a[0] <= b[2] and a[2] >= b[0] and a[1] <= b[3] and a[3] >= b[1]
+
+
+def _remote_items(href: str, collection: str, bbox, time) -> list[dict[str, Any]]:
+    import pystac_client
+
+    start, end = span(time)
+    period = f"{_iso(start)}/{_iso(end)}" if start is not None or end is not None else None
+    found = pystac_client.Client.open(href).search(
+        collections=[collection], bbox=list(bbox) if bbox else None, datetime=period, limit=500
+    )
+    return list(found.items_as_dicts())
+
+
+def _iso(moment: pd.Timestamp | None) -> str:
+    return ".." if moment is None else np.datetime_as_string(moment.to_datetime64(), "s") + "Z"
+
+
+def open_catalog(href: str | Path | None = None) -> Catalog:
+    """Open a catalog: a STAC API's address, a folder with catalog.json, or (None) the one this installation is set to.
+
+    Set it with VADOSE_CATALOG or `catalog` in vadose.toml; a hub sets it for every notebook. Without any, the demo world
+    is written into the cache folder on first use (half a minute) and its catalog opened.
+    """
+    from vadose.access.local import demo_catalog
+
+    place = str(href) if href is not None else configured()
+    if not place:
+        place = str(demo_catalog())
+    if place.startswith("http"):
+        return Catalog(place, _remote_collections(place))
+    folder = Path(place.removeprefix("file://"))
+    folder = folder.parent if folder.name == "catalog.json" else folder
+    return Catalog(str(folder), store.read_collections(folder))
+
+
+def configured() -> str:
+    """The catalog that the environment names, or nothing."""
+    import os
+
+    return os.environ.get("VADOSE_CATALOG", "")
+
+
+def _remote_collections(href: str) -> dict[str, dict[str, Any]]:
+    import pystac_client
+
+    try:
+        return {c.id: c.to_dict(include_self_link=False) for c in pystac_client.Client.open(href).get_collections()}
+    except Exception as error:
+        raise PlatformError(
+            f"the catalog {href} does not answer as a STAC API: {error}; check VADOSE_CATALOG, or on a hub that the service 'stac' runs"
+        ) from error
+
+
+def search(text: str = "", **question: Any) -> pd.DataFrame:
+    """`Catalog.search` on the configured catalog."""
+    return open_catalog().search(text, **question)
+
+
+def items(collection: str, **question: Any) -> list[dict[str, Any]]:
+    """`Catalog.items` on the configured catalog."""
+    return open_catalog().items(collection, **question)

@@ -1,0 +1,100 @@
+"""A STAC catalog in a folder: collection.json and items.parquet (stac-geoparquet) a collection; written at once or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from vadose.errors import UnreadableFileError
+
+
+def filesystem(root: str, storage_options: dict[str, Any] | None = None) -> tuple[Any, str]:
+    """The file system of an address and the path in it."""
+    import fsspec
+
+    return fsspec.core.url_to_fs(str(root), **(storage_options or {}))
+
+
+def _replace(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def write_collection(folder: Path, collection: dict[str, Any], items: list[dict[str, Any]]) -> None:
+    """One collection and its items. Links are relative, so the folder can be moved or served from anywhere."""
+    links = [
+        {"rel": "root", "href": "../catalog.json", "type": "application/json"},
+        {"rel": "parent", "href": "../catalog.json", "type": "application/json"},
+    ]
+    if items:
+        from stac_geoparquet.arrow import parse_stac_items_to_arrow, to_parquet
+
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / "items.parquet.part"
+        to_parquet(parse_stac_items_to_arrow(items).read_all(), str(partial))
+        os.replace(partial, folder / "items.parquet")
+        links.append({"rel": "items", "href": "./items.parquet", "type": "application/vnd.apache.parquet"})
+    _replace(
+        folder / "collection.json",
+        json.dumps({**collection, "links": [*collection.get("links", []), *links]}, indent=1, ensure_ascii=False),
+    )
+
+
+def write_root(folder: Path, ids: list[str], *, title: str, description: str) -> None:
+    """catalog.json with a child link to each collection."""
+    links: list[dict[str, Any]] = [
+        {"rel": "root", "href": "./catalog.json", "type": "application/json"},
+        {"rel": "self", "href": "./catalog.json", "type": "application/json"},
+    ]
+    links += [{"rel": "child", "href": f"./{i}/collection.json", "type": "application/json"} for i in ids]
+    _replace(
+        folder / "catalog.json",
+        json.dumps(
+            {
+                "type": "Catalog",
+                "stac_version": "1.1.0",
+                "id": "vadose",
+                "title": title,
+                "description": description,
+                "links": links,
+            },
+            indent=1,
+        ),
+    )
+
+
+def read_collections(folder: Path) -> dict[str, dict[str, Any]]:
+    """Collections of a folder by id. Raises UnreadableFileError naming the file that is not JSON."""
+    root = folder / "catalog.json"
+    if not root.exists():
+        raise UnreadableFileError(
+            f"{folder}: no catalog.json; a catalog is a folder with catalog.json and one folder a collection"
+        )
+    out = {}
+    for link in _load(root)["links"]:
+        if link["rel"] == "child":
+            collection = _load(folder / link["href"])
+            out[collection["id"]] = collection
+    return out
+
+
+def read_items(folder: Path, collection: str) -> list[dict[str, Any]]:
+    """Items of a collection as STAC dictionaries, in file order; empty where it has none."""
+    path = folder / collection / "items.parquet"
+    if not path.exists():
+        return []
+    import pyarrow.parquet as pq
+    from stac_geoparquet.arrow import stac_table_to_items
+
+    return list(stac_table_to_items(pq.read_table(path)))
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise UnreadableFileError(f"{path}: {error}") from error

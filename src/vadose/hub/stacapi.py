@@ -1,0 +1,314 @@
+"""The hub's catalog as a real STAC API (stac-fastapi over the catalog folder, offline), with a page to browse it.
+
+`python -m vadose.hub.stacapi --port 8080 --catalog FOLDER --prefix /services/stac`
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from pathlib import Path
+from typing import Any
+
+import attr
+import click
+import pandas as pd
+
+import vadose
+from vadose.access import store
+from vadose.access.catalog import _touch, item_span
+
+TITLE = "vadose catalog"
+DESCRIPTION = "Soil moisture: products, models, stations"
+
+
+@attr.s(auto_attribs=True)
+class Folder:
+    """A catalog folder held in memory: collections and items by collection."""
+
+    path: Path
+    collections: dict[str, dict[str, Any]] = attr.Factory(dict)
+    items: dict[str, list[dict[str, Any]]] = attr.Factory(dict)
+
+    def load(self) -> Folder:
+        self.collections = store.read_collections(self.path)
+        self.items = {c: store.read_items(self.path, c) for c in self.collections}
+        return self
+
+
+def _shape_touches(item: dict[str, Any], geometry: dict[str, Any]) -> bool:
+    from shapely.geometry import shape
+
+    return shape(item["geometry"]).intersects(shape(geometry))
+
+
+def application(folder: Folder, prefix: str):
+    """The ASGI application: STAC API core, item search with paging, collections; `/browse` for people; `/references`."""
+    from fastapi import APIRouter, HTTPException
+    from fastapi.responses import FileResponse, HTMLResponse
+    from stac_fastapi.api.app import StacApi
+    from stac_fastapi.api.models import (
+        ItemCollectionUri,
+        create_get_request_model,
+        create_post_request_model,
+        create_request_model,
+    )
+    from stac_fastapi.extensions.pagination import TokenPaginationExtension
+    from stac_fastapi.types.config import ApiSettings
+    from stac_fastapi.types.core import BaseCoreClient
+    from stac_fastapi.types.errors import NotFoundError
+
+    def absolute(request, path: str) -> str:
+        return str(request.base_url).rstrip("/") + prefix + path
+
+    def with_links(request, item: dict[str, Any]) -> dict[str, Any]:
+        collection, identifier = item["collection"], item["id"]
+        links = [
+            {
+                "rel": "self",
+                "href": absolute(request, f"/collections/{collection}/items/{identifier}"),
+                "type": "application/geo+json",
+            },
+            {"rel": "parent", "href": absolute(request, f"/collections/{collection}"), "type": "application/json"},
+            {"rel": "collection", "href": absolute(request, f"/collections/{collection}"), "type": "application/json"},
+            {"rel": "root", "href": absolute(request, "/"), "type": "application/json"},
+        ]
+        return {**item, "links": links}
+
+    def collection_with_links(request, collection: dict[str, Any]) -> dict[str, Any]:
+        identifier = collection["id"]
+        links = [
+            {"rel": "self", "href": absolute(request, f"/collections/{identifier}"), "type": "application/json"},
+            {"rel": "root", "href": absolute(request, "/"), "type": "application/json"},
+            {"rel": "parent", "href": absolute(request, "/"), "type": "application/json"},
+            {
+                "rel": "items",
+                "href": absolute(request, f"/collections/{identifier}/items"),
+                "type": "application/geo+json",
+            },
+        ]
+        kept = [link for link in collection.get("links", []) if link["rel"] in ("license", "cite-as", "about", "via")]
+        return {**collection, "links": [*links, *kept]}
+
+    def page(
+        request,
+        found: list[dict[str, Any]],
+        limit: int | None,
+        token: str | None,
+        method: str,
+        body: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        size = max(1, min(limit or 10, 10_000))
+        start = int(token) if token and token.isdigit() else 0
+        chosen = found[start : start + size]
+        here = str(request.url)
+        links: list[dict[str, Any]] = [
+            {"rel": "root", "href": absolute(request, "/"), "type": "application/json"},
+            {"rel": "self", "href": here, "type": "application/geo+json"},
+        ]
+        if start + size < len(found):
+            following = str(start + size)
+            if method == "POST":
+                links.append(
+                    {
+                        "rel": "next",
+                        "href": absolute(request, "/search"),
+                        "type": "application/geo+json",
+                        "method": "POST",
+                        "body": {**(body or {}), "token": following},
+                    }
+                )
+            else:
+                address = request.url.include_query_params(token=following)
+                links.append({"rel": "next", "href": str(address), "type": "application/geo+json", "method": "GET"})
+        return {
+            "type": "FeatureCollection",
+            "features": [with_links(request, i) for i in chosen],
+            "links": links,
+            "numberMatched": len(found),
+            "numberReturned": len(chosen),
+        }
+
+    def matching(collections=None, ids=None, bbox=None, intersects=None, period=None) -> list[dict[str, Any]]:
+        names = [c for c in (collections or folder.items) if c in folder.items]
+        box = None if bbox is None else ([*bbox[:2], *bbox[3:5]] if len(bbox) == 6 else list(bbox))
+        start, end = _period(period)
+        out = []
+        for name in names:
+            for item in folder.items[name]:
+                first, last = item_span(item)
+                if ids and item["id"] not in ids:
+                    continue
+                if box is not None and not _touch(box, item["bbox"]):
+                    continue
+                if (start is not None and last < start) or (end is not None and first > end):
+                    continue
+                if intersects is not None and not _shape_touches(item, intersects):
+                    continue
+                out.append(item)
+        return out
+
+    class Client(BaseCoreClient):
+        def all_collections(self, **kwargs):
+            request = kwargs["request"]
+            links = [
+                {"rel": "self", "href": absolute(request, "/collections"), "type": "application/json"},
+                {"rel": "root", "href": absolute(request, "/"), "type": "application/json"},
+            ]
+            return {
+                "collections": [collection_with_links(request, c) for c in folder.collections.values()],
+                "links": links,
+            }
+
+        def get_collection(self, collection_id, **kwargs):
+            if collection_id not in folder.collections:
+                raise NotFoundError(f"no collection {collection_id!r}; there are {', '.join(folder.collections)}")
+            return collection_with_links(kwargs["request"], folder.collections[collection_id])
+
+        def item_collection(self, collection_id, bbox=None, datetime=None, limit=10, token=None, **kwargs):
+            self.get_collection(collection_id, **kwargs)
+            return page(kwargs["request"], matching([collection_id], bbox=bbox, period=datetime), limit, token, "GET")
+
+        def get_item(self, item_id, collection_id, **kwargs):
+            self.get_collection(collection_id, **kwargs)
+            found = matching([collection_id], ids=[item_id])
+            if not found:
+                raise NotFoundError(f"no item {item_id!r} in {collection_id}")
+            return with_links(kwargs["request"], found[0])
+
+        def get_search(
+            self, collections=None, ids=None, bbox=None, intersects=None, datetime=None, limit=10, token=None, **kwargs
+        ):
+            shape = intersects if not isinstance(intersects, str) else json.loads(intersects)
+            return page(kwargs["request"], matching(collections, ids, bbox, shape, datetime), limit, token, "GET")
+
+        def post_search(self, search_request, **kwargs):
+            asked = search_request.model_dump(exclude_none=True, by_alias=True, mode="json")
+            found = matching(
+                asked.get("collections"),
+                asked.get("ids"),
+                asked.get("bbox"),
+                asked.get("intersects"),
+                asked.get("datetime"),
+            )
+            return page(kwargs["request"], found, asked.get("limit"), asked.get("token"), "POST", asked)
+
+    paging = TokenPaginationExtension()
+    api = StacApi(
+        settings=ApiSettings(
+            enable_response_models=False,
+            stac_fastapi_title=TITLE,
+            stac_fastapi_description=DESCRIPTION,
+            stac_fastapi_landing_id="vadose",
+            stac_fastapi_version=vadose.__version__,
+        ),
+        client=Client(title=TITLE, description=DESCRIPTION, landing_page_id="vadose", stac_version="1.1.0"),
+        stac_version="1.1.0",
+        router=APIRouter(prefix=prefix),
+        extensions=[paging],
+        search_get_request_model=create_get_request_model([paging]),
+        search_post_request_model=create_post_request_model([paging]),
+        items_get_request_model=create_request_model(
+            "ItemsUri", base_model=ItemCollectionUri, mixins=[paging.GET], request_type="GET"
+        ),
+    )
+    app = api.app
+
+    @app.get(prefix + "/references/{collection}/{name}", include_in_schema=False)
+    def references(collection: str, name: str):
+        path = (folder.path / collection / name).resolve()
+        if (
+            collection not in folder.collections
+            or not path.is_relative_to(folder.path.resolve())
+            or path.suffix != ".json"
+            or not path.is_file()
+        ):
+            raise HTTPException(404, "no such references")
+        return FileResponse(path, media_type="application/json")
+
+    @app.get(prefix + "/browse", include_in_schema=False)
+    def browse():
+        return HTMLResponse(browse_page(folder.collections, {k: len(v) for k, v in folder.items.items()}))
+
+    return app
+
+
+def _period(text: Any) -> tuple[pd.Timestamp | None, pd.Timestamp | None]:
+    """Start and end of an RFC 3339 instant or interval (open ends are `..`), or of the pair that the framework has parsed."""
+    if text is None:
+        return None, None
+    parts = (
+        [str(p) if p is not None else ".." for p in text] if isinstance(text, tuple | list) else str(text).split("/")
+    )
+    low, high = (parts[0], parts[-1])
+
+    def moment(part: str) -> pd.Timestamp | None:
+        return (
+            None
+            if part in ("", "..", "None")
+            else pd.Timestamp(part).tz_localize(None)
+            if pd.Timestamp(part).tzinfo is None
+            else pd.Timestamp(part).tz_convert("UTC").tz_localize(None)
+        )
+
+    return moment(low), moment(high)
+
+
+STYLE = """
+:root{--ink:#1c2a2e;--soft:#5b6b70;--line:#d9e1e2;--paper:#fbfaf7;--accent:#0b6e6e}
+*{box-sizing:border-box}body{margin:0;font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper)}
+header{padding:2rem 1.25rem 1rem;max-width:72rem;margin:auto}h1{margin:0;font-size:1.7rem}header p{color:var(--soft);margin:.3rem 0 1rem}
+input{font:inherit;width:100%;max-width:28rem;padding:.5rem .75rem;border:1px solid var(--soft);border-radius:.4rem;background:#fff}
+main{max-width:72rem;margin:auto;padding:0 1.25rem 3rem;display:grid;gap:1rem;grid-template-columns:repeat(auto-fill,minmax(19rem,1fr))}
+article{background:#fff;border:1px solid var(--line);border-radius:.5rem;padding:1rem 1.1rem}article h2{font-size:1.05rem;margin:0 0 .3rem}
+code{background:#eef3f2;padding:.1rem .35rem;border-radius:.25rem;font-size:.88em;overflow-wrap:anywhere}dl{display:grid;grid-template-columns:auto 1fr;gap:.15rem .75rem;margin:.6rem 0 0;font-size:.9rem}
+dt{color:var(--soft)}dd{margin:0}a{color:var(--accent)}p.d{margin:.2rem 0;font-size:.93rem}[hidden]{display:none}
+"""
+
+
+def browse_page(collections: dict[str, dict[str, Any]], counts: dict[str, int]) -> str:
+    """The catalog as one page for people: what each collection is, how to open it, under which license."""
+    cards = []
+    for identifier, c in collections.items():
+        variables = ", ".join(c.get("summaries", {}).get("vadose:variables", [])) or "see description"
+        first, last = ((t or "now")[:10] for t in c["extent"]["temporal"]["interval"][0])
+        words = html.escape(
+            " ".join([identifier, c.get("title", ""), c.get("description", ""), variables]).lower(), quote=True
+        )
+        cards.append(
+            f'<article data-words="{words}"><h2>{html.escape(c.get("title", identifier))}</h2><p class="d">{html.escape(c.get("description", ""))}</p>'
+            f'<dl><dt>open</dt><dd><code>vadose.open("{identifier}")</code></dd><dt>variables</dt><dd>{html.escape(variables)}</dd>'
+            f"<dt>period</dt><dd>{first} to {last}</dd><dt>files</dt><dd>{counts.get(identifier, 0)}</dd><dt>license</dt><dd>{html.escape(c.get('license', ''))}</dd></dl></article>"
+        )
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>vadose catalog</title><style>{STYLE}</style>'
+        f"<header><h1>Soil-moisture catalog</h1><p>{len(collections)} collections. Each opens with one line in a notebook.</p>"
+        '<label for="q">Filter by word</label><br><input id="q" type="search" autocomplete="off"></header><main>'
+        + "".join(cards)
+        + "</main>"
+        "<script>const q=document.getElementById('q');q.addEventListener('input',()=>{const w=q.value.toLowerCase().split(/\\s+/).filter(Boolean);"
+        "document.querySelectorAll('article').forEach(a=>{a.hidden=!w.every(x=>a.dataset.words.includes(x))})})</script></html>"
+    )
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8080, show_default=True)
+@click.option("--catalog", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--prefix", default="", help="Path under which a proxy serves this, such as /services/stac.")
+def main(host: str, port: int, catalog: Path, prefix: str) -> None:
+    """Serve a catalog folder as a STAC API."""
+    import uvicorn
+
+    uvicorn.run(
+        application(Folder(catalog).load(), prefix.rstrip("/")),
+        host=host,
+        port=port,
+        log_level="warning",
+        proxy_headers=True,
+        forwarded_allow_ips="127.0.0.1",
+    )
+
+
+if __name__ == "__main__":
+    main()
