@@ -11,7 +11,9 @@ from vadose import __version__
 from vadose.errors import VadoseError
 
 #: Command -> (module holding it, one line of help). The module loads only when its command runs.
-COMMANDS: dict[str, tuple[str, str]] = {}
+COMMANDS: dict[str, tuple[str, str]] = {
+    "hub": ("vadose.cli.hub", "the whole platform on this machine: up, status, stop, logs"),
+}
 
 
 class _Lazy(click.Group):

@@ -44,7 +44,9 @@ def main() -> None:
                     self.proxy.update_last_activity(prefix)
                 self.write_message(message, binary=isinstance(message, bytes))
 
-            connecting = websocket_connect(request, on_message_callback=receive, subprotocols=asked or None, max_message_size=2**30)
+            connecting = websocket_connect(
+                request, on_message_callback=receive, subprotocols=asked or None, max_message_size=2**30
+            )
             try:
                 self.ws_client = await handlers.apply_timeout(self.proxy.timeout, connecting)
             except HTTPClientError as error:

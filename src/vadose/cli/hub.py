@@ -1,0 +1,203 @@
+"""`vadose hub`: the whole platform on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vadose.errors import PlatformError
+
+STATE = click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where database, logs, homes and store live.  [default: .vadose in a checkout]",
+)
+
+
+def _state(folder: Path | None):
+    from vadose.config import load
+    from vadose.hub.state import State
+
+    return State((folder or load().state).absolute())
+
+
+@click.group()
+def command() -> None:
+    """JupyterHub, Dask Gateway, STAC API and object store on this machine, on loopback."""
+
+
+@command.command()
+@click.option(
+    "--port",
+    type=click.IntRange(1024, 54000),
+    default=None,
+    help="Port of the login page.  [default: 8000 or the next free]",
+)
+@click.option(
+    "--users",
+    help="Names for a class, separated by commas, or a file with one a line. Started by root, each is a Unix user of its own.",
+)
+@click.option("--s3/--no-s3", default=True, help="A real object store (default), or plain files.")
+@click.option("--background", is_flag=True, help="Return when everything answers; stop with `vadose hub stop`.")
+@STATE
+def up(port: int | None, users: str | None, s3: bool, background: bool, state_dir: Path | None) -> None:
+    """Start the platform and stay until Ctrl-C."""
+    state = _state(state_dir)
+    record = state.running()
+    if record:
+        click.echo("the hub runs already:")
+        return _show(state, record)
+    if background:
+        return _detach(state)
+    from vadose.config import load
+    from vadose.hub.supervisor import Supervisor
+
+    def tell(text: str) -> None:
+        click.echo(text)
+        if state.logs.is_dir():
+            with open(state.logs / "supervisor.log", "a") as log:
+                log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}\n")
+
+    state.prepare()
+    supervisor = Supervisor(state, port=port or load().port, users=_names(users), s3=s3, tell=tell)
+
+    def ask_to_stop(*_: Any) -> None:
+        supervisor.stopping = True
+        raise KeyboardInterrupt
+
+    for sign in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, ask_to_stop)
+    try:
+        _show(state, supervisor.start())
+        click.echo("Ctrl-C stops it all.")
+        supervisor.watch()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for sign in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(sign, signal.SIG_IGN)
+        click.echo("stopping")
+        supervisor.stop()
+    click.echo("stopped; homes, notebooks and data stay in " + str(state.root))
+
+
+def _detach(state) -> None:
+    """Start the same command as a session of its own and wait until it answers or ends."""
+    state.prepare()
+    arguments = [a for a in sys.argv[1:] if a != "--background"]
+    with open(state.logs / "supervisor.out", "wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "vadose.cli", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    while process.poll() is None:
+        record = state.running()
+        if record:
+            return _show(state, record)
+        time.sleep(0.3)
+    text = (state.logs / "supervisor.out").read_text(errors="replace").strip().splitlines()
+    raise PlatformError(text[-1].removeprefix("vadose: ") if text else "the hub ended before it answered")
+
+
+def _names(users: str | None) -> list[str] | None:
+    if users is None:
+        return None
+    path = Path(users)
+    text = path.read_text() if path.is_file() else users.replace(",", "\n")
+    names = [n.strip() for n in text.splitlines() if n.strip() and not n.strip().startswith("#")]
+    if not names:
+        raise click.UsageError(f"--users {users!r} names nobody; write --users ana,ben or a file with one name a line")
+    return names
+
+
+def _show(state, record: dict[str, Any]) -> None:
+    passwords = json.loads((state.root / "passwords.json").read_text())["users"]
+    click.echo(f"\n  address   {record['url']}")
+    for user in record["users"]:
+        click.echo(f"  user      {user}    password  {passwords[user]}")
+    click.echo(f"  catalog   {record['url']}services/stac/browse")
+    click.echo(f"  store     {record['store']}")
+    click.echo(f"  logs      {state.logs}\n")
+
+
+@command.command()
+@STATE
+@click.option("--json", "as_json", is_flag=True, help="For programs; without passwords.")
+def status(state_dir: Path | None, as_json: bool) -> None:
+    """Address, users and passwords of the hub that runs, and whether each service answers."""
+    state = _state(state_dir)
+    record = state.running()
+    if record is None:
+        click.echo(f"no hub runs in {state.root}; start one with `vadose hub up`")
+        sys.exit(3)
+    from vadose.hub.services import answers
+
+    ports = record["ports"]
+    places = {
+        "hub": f"{record['url']}hub/health",
+        "gateway": f"{record['url']}services/dask-gateway/api/health",
+        "catalog": f"http://127.0.0.1:{ports['stac']}/services/stac/",
+    }
+    if record["store"] != "plain files":
+        places["store"] = f"http://127.0.0.1:{ports['s3']}/"
+    health = {name: answers(place) for name, place in places.items()}
+    if as_json:
+        click.echo(json.dumps({**record, "health": health}))
+        return
+    _show(state, record)
+    for name, well in health.items():
+        click.echo(f"  {name:9s} {'answers' if well else 'does NOT answer; see vadose hub logs ' + name}")
+
+
+@command.command()
+@STATE
+def stop(state_dir: Path | None) -> None:
+    """Stop the hub and every process it started, clusters included."""
+    from vadose.hub.supervisor import end_marked, reap_leftovers
+
+    state = _state(state_dir)
+    record = state.running()
+    if record is None:
+        reap_leftovers(state)
+        click.echo(f"no hub runs in {state.root}")
+        return
+    os.kill(record["pid"], signal.SIGTERM)
+    deadline = time.monotonic() + 60
+    while state.running() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    if state.running():
+        os.kill(record["pid"], signal.SIGKILL)
+        state.record.unlink(missing_ok=True)
+    end_marked(record["hub_id"])
+    click.echo("stopped")
+
+
+@command.command()
+@click.argument("name", required=False)
+@click.option("-f", "--follow", is_flag=True, help="Stay and show new lines.")
+@click.option("-n", "--lines", default=50, show_default=True, help="Lines from the end.")
+@STATE
+def logs(name: str | None, follow: bool, lines: int, state_dir: Path | None) -> None:
+    """Show the log of a service (hub, store, stac, supervisor), or of all."""
+    state = _state(state_dir)
+    files = {p.stem: p for p in sorted(state.logs.glob("*.log"))}
+    if name is not None and name not in files:
+        raise click.UsageError(f"no log {name!r}; there are: {', '.join(files) or 'none yet'}")
+    chosen = [files[name]] if name else list(files.values())
+    for path in chosen:
+        if len(chosen) > 1:
+            click.secho(f"== {path.stem}", bold=True)
+        click.echo("\n".join(path.read_text(errors="replace").splitlines()[-lines:]))
+    if follow:
+        os.execvp("tail", ["tail", "-n", "0", "-F", *map(str, chosen)])

@@ -1,0 +1,172 @@
+"""The hub's folder: who runs, with which ports and secrets; files that only their owner may read."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from vadose.errors import PlatformError
+
+#: Bytes that must be free before the demo world is written: it takes a quarter of that, logs and homes the rest.
+DISK_NEEDED = 1_000_000_000
+PORT_NAMES = ("public", "hub", "proxy", "gateway", "gateway_api", "stac", "s3_master", "s3_volume", "s3_filer", "s3")
+#: SeaweedFS answers gRPC on each of its ports plus this.
+GRPC_OFFSET = 10_000
+
+
+@dataclass(frozen=True)
+class State:
+    """The folder and what lies in it."""
+
+    root: Path
+
+    @property
+    def record(self) -> Path:
+        return self.root / "hub.json"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    def prepare(self) -> None:
+        """Make the folders. Raises PlatformError when the disk is full or the folder cannot be written."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            for name in ("logs", "home", "s3", "catalog", "clusters"):
+                (self.root / name).mkdir(exist_ok=True)
+        except OSError as error:
+            raise PlatformError(
+                f"cannot write the state folder {self.root}: {error.strerror}; choose another with --state-dir"
+            ) from error
+        free = shutil.disk_usage(self.root).free
+        if free < DISK_NEEDED:
+            raise PlatformError(
+                f"only {free / 1e9:.2f} GB are free in {self.root}, the hub needs {DISK_NEEDED / 1e9:.0f} GB; free some, or choose another folder with --state-dir"
+            )
+
+    def write_secret(self, name: str, text: str) -> Path:
+        """A file that only its owner may read, replaced at once."""
+        path = self.root / name
+        partial = path.with_suffix(path.suffix + ".part")
+        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+        os.replace(partial, path)
+        return path
+
+    def passwords(self, users: list[str]) -> dict[str, str]:
+        """Passwords by user: those known stay, new users get a generated one."""
+        path = self.root / "passwords.json"
+        known: dict[str, str] = json.loads(path.read_text())["users"] if path.exists() else {}
+        wanted = {user: known.get(user) or generated_password() for user in users}
+        if wanted != known or not path.exists():
+            self.write_secret("passwords.json", json.dumps({"users": wanted}, indent=1))
+        return wanted
+
+    def secret(self, name: str, size: int = 32) -> str:
+        """A random secret that is made once and kept."""
+        path = self.root / f"{name}.secret"
+        if not path.exists():
+            self.write_secret(path.name, secrets.token_hex(size))
+        return path.read_text().strip()
+
+    def running(self) -> dict[str, Any] | None:
+        """The record of the supervisor that runs here, or None; a stale record (its process is gone) is removed."""
+        if not self.record.exists():
+            return None
+        try:
+            record = json.loads(self.record.read_text())
+            process = psutil.Process(record["pid"])
+            if abs(process.create_time() - record["started"]) < 2.0:
+                return record
+        except (psutil.NoSuchProcess, json.JSONDecodeError, KeyError):
+            pass
+        self.record.unlink(missing_ok=True)
+        return None
+
+
+_WORDS = [
+    "loam",
+    "sand",
+    "clay",
+    "silt",
+    "peat",
+    "loess",
+    "marl",
+    "gley",
+    "humus",
+    "basin",
+    "creek",
+    "delta",
+    "drain",
+    "furrow",
+    "glacier",
+    "heath",
+    "marsh",
+    "meadow",
+    "moraine",
+    "plain",
+    "prairie",
+    "ridge",
+    "river",
+    "slope",
+    "spring",
+    "steppe",
+    "swale",
+    "terrace",
+    "tundra",
+    "valley",
+    "wetland",
+    "aquifer",
+    "rain",
+    "dew",
+    "frost",
+    "snow",
+    "storm",
+    "thaw",
+]
+
+
+def generated_password() -> str:
+    """Four words and a number: easy to read out to a class, some 29 bits, and the hub listens on loopback only."""
+    return "-".join([*(secrets.choice(_WORDS) for _ in range(4)), f"{secrets.randbelow(10_000):04d}"])
+
+
+def is_free(port: int) -> bool:
+    """Whether a port can be bound on loopback now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def choose_ports(wanted: int = 0) -> dict[str, int]:
+    """A port for each service. `wanted` is the public one (PlatformError when it is taken); 0 takes 8000 or the next free."""
+    if wanted and not is_free(wanted):
+        raise PlatformError(
+            f"port {wanted} is in use by another program; choose another with --port, or leave --port out and a free one is taken"
+        )
+    start = wanted or 8000
+    public = start if wanted else next(p for p in range(start, start + 2000, 20) if is_free(p))
+    ports = {"public": public}
+    candidate = public + 1
+    for name in PORT_NAMES[1:]:
+        while not (
+            is_free(candidate)
+            and (not name.startswith("s3") or (candidate + GRPC_OFFSET < 65536 and is_free(candidate + GRPC_OFFSET)))
+        ):
+            candidate += 1
+        ports[name] = candidate
+        candidate += 1
+    return ports

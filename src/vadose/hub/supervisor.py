@@ -1,0 +1,296 @@
+"""Start the platform on this machine, keep it alive, and end every process of it.
+
+One supervisor process holds the services as children in their own process groups. All of them, and all they start, carry
+VADOSE_HUB_ID in their environment: that is how what outlives its parent (a Dask scheduler after its gateway was killed) is
+found and ended too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from vadose.errors import PlatformError
+from vadose.hub import services
+from vadose.hub.state import State, choose_ports
+
+ID_VARIABLE = "VADOSE_HUB_ID"
+#: A service that dies more often than this in five minutes is not restarted any more.
+MOST_RESTARTS = 5
+
+Tell = Callable[[str], None]
+
+
+@dataclass
+class Child:
+    """A running service, its log and its recent restarts."""
+
+    service: services.Service
+    process: subprocess.Popen
+    restarts: list[float]
+
+
+class Supervisor:
+    """The services of one state folder."""
+
+    def __init__(
+        self, state: State, *, port: int = 0, users: list[str] | None = None, s3: bool = True, tell: Tell = print
+    ) -> None:
+        self.state, self.tell, self.s3 = state, tell, s3
+        self.hub_id = uuid.uuid4().hex
+        self.unix_users = bool(users) and os.geteuid() == 0
+        self.users = users or ["vadose"]
+        self.ports = choose_ports(port)
+        self.children: dict[str, Child] = {}
+        self.stopping = False
+
+    # -- starting -----------------------------------------------------------------------------------------------------
+
+    def start(self) -> dict[str, Any]:
+        """Start everything and return the record that `status` shows. On failure nothing is left running."""
+        if self.unix_users:
+            from vadose.hub.unixusers import ensure
+
+            ensure(self.users)
+        self.state.prepare()
+        reap_leftovers(self.state)
+        passwords = self.state.passwords(self.users)
+        try:
+            if self.s3:
+                self._launch(services.object_store(self.state, self.ports))
+            store = self._store_environment()
+            self._write_world(store)
+            self._launch(services.catalog_service(self.state, self.ports))
+            hub = services.jupyterhub(
+                self.state,
+                self.ports,
+                hub_id=self.hub_id,
+                users=self.users,
+                unix_users=self.unix_users,
+                store=store,
+                notice=self._notice(),
+            )
+            self._launch(hub)
+        except BaseException:
+            self.stop()
+            raise
+        record = {
+            "pid": os.getpid(),
+            "started": psutil.Process().create_time(),
+            "hub_id": self.hub_id,
+            "url": f"http://127.0.0.1:{self.ports['public']}/",
+            "ports": self.ports,
+            "users": self.users,
+            "store": "SeaweedFS" if self.s3 else "plain files",
+        }
+        self.state.write_secret("hub.json", json.dumps(record, indent=1))
+        record["passwords"] = passwords
+        return record
+
+    def _notice(self) -> str:
+        if self.unix_users:
+            return "Each user is a Unix user of this machine."
+        return "Everybody on this hub shares one Unix account of this machine: people who log in can read each other's files."
+
+    def _launch(self, service: services.Service) -> None:
+        self.tell(f"starting {service.name}")
+        child = Child(service, self._spawn(service), [])
+        self.children[service.name] = child
+        self._await(child)
+
+    def _spawn(self, service: services.Service) -> subprocess.Popen:
+        environment = {
+            **os.environ,
+            **service.environment,
+            ID_VARIABLE: self.hub_id,
+            "PYTHONUNBUFFERED": "1",
+            "NO_PROXY": "127.0.0.1,localhost",
+            "no_proxy": "127.0.0.1,localhost",
+        }
+        for name in ("JUPYTERHUB_API_TOKEN", "AWS_PROFILE"):
+            environment.pop(name, None)
+        with open(self.state.logs / f"{service.name}.log", "ab") as log:
+            return subprocess.Popen(
+                service.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                cwd=self.state.root,
+                start_new_session=True,
+            )
+
+    def _await(self, child: Child) -> None:
+        deadline = time.monotonic() + child.service.patience
+        while not services.answers(child.service.health):
+            if child.process.poll() is not None:
+                raise PlatformError(
+                    f"{child.service.name} ended at once (exit {child.process.returncode}): {last_line(self._log(child))}. Whole log: {self._log(child)}"
+                )
+            if time.monotonic() > deadline:
+                raise PlatformError(
+                    f"{child.service.name} did not answer within {child.service.patience:.0f} s; see {self._log(child)}"
+                )
+            time.sleep(0.2)
+
+    def _log(self, child: Child) -> Path:
+        return self.state.logs / f"{child.service.name}.log"
+
+    def _store_environment(self) -> dict[str, str]:
+        """What a notebook needs to read the store: its users' keys, never the owner's."""
+        if not self.s3:
+            return {"VADOSE_STORE": str(self.state.root / "store")}
+        keys = services.s3_identities(self.state)["users"]
+        endpoint = f"http://127.0.0.1:{self.ports['s3']}"
+        return {
+            "VADOSE_STORE": f"s3://{services.BUCKET}",
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_ACCESS_KEY_ID": keys["key"],
+            "AWS_SECRET_ACCESS_KEY": keys["secret"],
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "SCRATCH_BUCKET": f"s3://{services.SCRATCH}",
+        }
+
+    def _write_world(self, store: dict[str, str]) -> None:
+        """The demo world into the store and its catalog beside it, in a process of its own so that this one stays small."""
+        stamp = self.state.root / "catalog" / f".written-{'s3' if self.s3 else 'files'}"
+        endpoint = store.get("AWS_ENDPOINT_URL", "")
+        if stamp.exists() and self._world_is_there():
+            return
+        self.tell("writing the demo world (once, about a minute)")
+        owner = services.s3_identities(self.state)["owner"] if self.s3 else {"key": "", "secret": ""}
+        environment = {
+            **os.environ,
+            "AWS_ACCESS_KEY_ID": owner["key"],
+            "AWS_SECRET_ACCESS_KEY": owner["secret"],
+            ID_VARIABLE: self.hub_id,
+            "VADOSE_CACHE_DIR": str(self.state.root / "cache"),
+            "NO_PROXY": "127.0.0.1",
+        }
+        command = [
+            sys.executable,
+            "-m",
+            "vadose.hub.seed",
+            store["VADOSE_STORE"],
+            str(self.state.root / "catalog"),
+            endpoint,
+        ]
+        done = subprocess.run(
+            command, env=environment, cwd=self.state.root, stderr=subprocess.PIPE, text=True, check=False
+        )
+        if done.returncode:
+            raise PlatformError(
+                f"writing the demo world failed: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'no message'}; run the same command again to continue where it stopped"
+            )
+        stamp.touch()
+
+    def _world_is_there(self) -> bool:
+        folder = self.state.root / ("s3" if self.s3 else "store")
+        return folder.is_dir() and any(folder.iterdir())
+
+    # -- running ------------------------------------------------------------------------------------------------------
+
+    def watch(self) -> None:
+        """Keep the services alive until `stop` or a signal; what dies is started again, with a line in the log."""
+        while not self.stopping:
+            for child in list(self.children.values()):
+                if not self.stopping and child.process.poll() is not None:
+                    self._restart(child)
+            time.sleep(0.5)
+
+    def _restart(self, child: Child) -> None:
+        now = time.monotonic()
+        child.restarts = [t for t in child.restarts if now - t < 300.0]
+        name = child.service.name
+        if len(child.restarts) >= MOST_RESTARTS:
+            self.tell(
+                f"{name} died {MOST_RESTARTS} times in five minutes: stopping. Last words: {last_line(self._log(child))}"
+            )
+            self.stopping = True
+            return
+        child.restarts.append(now)
+        self.tell(f"{name} died (exit {child.process.returncode}); starting it again")
+        end_group(child.process.pid, grace=2.0)
+        time.sleep(min(2.0 ** len(child.restarts) / 4, 5.0))
+        child.process = self._spawn(child.service)
+        with contextlib.suppress(PlatformError):
+            self._await(child)
+
+    # -- stopping -----------------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """End every process that was started, in the reverse order, and whatever they left behind."""
+        self.stopping = True
+        for child in reversed(list(self.children.values())):
+            end_group(child.process.pid, grace=child.service.grace, process=child.process)
+        end_marked(self.hub_id)
+        self.state.record.unlink(missing_ok=True)
+
+
+def last_line(path: Path) -> str:
+    """The last line of a log that says something."""
+    lines = [line for line in path.read_text(errors="replace").splitlines() if line.strip()] if path.exists() else []
+    return lines[-1][-300:] if lines else "it said nothing"
+
+
+def end_group(pid: int, *, grace: float, process: subprocess.Popen | None = None) -> None:
+    """SIGTERM to a process (its own children are its business), SIGKILL to its whole group after `grace` seconds."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + grace
+    while time.monotonic() < deadline:
+        if process is not None and process.poll() is not None:
+            break
+        if not psutil.pid_exists(pid):
+            break
+        time.sleep(0.1)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    if process is not None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+
+
+def marked(hub_id: str) -> list[psutil.Process]:
+    """Every process, other than this one, that carries the hub's mark."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.pid != os.getpid() and process.environ().get(ID_VARIABLE) == hub_id:
+                found.append(process)
+    return found
+
+
+def end_marked(hub_id: str) -> int:
+    """End all marked processes: politely, then not. Returns how many there were."""
+    ended: set[int] = set()
+    for sign, wait in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0), (signal.SIGKILL, 3.0)):
+        processes = marked(hub_id)
+        if not processes:
+            break
+        for process in processes:
+            ended.add(process.pid)
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(sign)
+        psutil.wait_procs(processes, timeout=wait)
+    return len(ended)
+
+
+def reap_leftovers(state: State) -> None:
+    """End what an earlier supervisor of this folder left behind when it was killed."""
+    path = state.root / "hub-settings.json"
+    if path.exists():
+        with contextlib.suppress(json.JSONDecodeError, KeyError):
+            end_marked(json.loads(path.read_text())["hub_id"])
