@@ -12,20 +12,18 @@ __version__ = "0.1.0"
 
 #: Public shortcuts and where they live; resolved on first use so that ``import vadose`` stays light.
 _SHORTCUTS = {
-    "open": ("vadose.access.opening", "open_product"),
+    "open": ("vadose.products.opening", "open_product"),
     "catalog": ("vadose.access.catalog", "open_catalog"),
     "search": ("vadose.access.catalog", "search"),
     "items": ("vadose.access.catalog", "items"),
-    "extract_points": ("vadose.access.points", "extract_points"),
 }
 
-__all__ = ["__version__", "catalog", "extract_points", "items", "open", "search"]
+__all__ = ["__version__", "catalog", "items", "open", "search"]
 
 if TYPE_CHECKING:
     from vadose.access.catalog import items, search
     from vadose.access.catalog import open_catalog as catalog
-    from vadose.access.opening import open_product as open
-    from vadose.access.points import extract_points
+    from vadose.products.opening import open_product as open
 
 
 def __getattr__(name: str) -> Any:

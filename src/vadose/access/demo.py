@@ -132,7 +132,7 @@ def _span(name: str, whole: list[str]) -> tuple[str, str]:
     """First and last time of a file from its name: a day, a month, or the whole record."""
     day = re.search(r"(?<!\d)(\d{4})(\d{2})(\d{2})(?!\d)", name)
     month = re.search(r"(?<!\d)(\d{4})(\d{2})(?!\d)", name)
-    spans = re.findall(r"(?<!\d)(\d{6,8})-(\d{6,8})(?!\d)", name)
+    spans = re.findall(r"(?<!\d)(\d{6,8})[-_](\d{6,8})(?!\d)", name)
     if not spans and day and not name.endswith(day.group()):
         stamp = f"{day[1]}-{day[2]}-{day[3]}T00:00:00Z"
         return stamp, stamp

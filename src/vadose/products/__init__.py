@@ -1,1 +1,39 @@
-"""TBD."""
+"""Products: what each archive's names, units, fills and flags mean. One module a product, one pure `standardize(ds)` in each.
+
+The names of producers (`swvl1`, `sm`, `mrsos`) exist here and nowhere further in.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import xarray as xr
+
+from vadose.errors import unknown_name
+
+#: Product -> the module that standardizes it.
+PRODUCTS: dict[str, str] = {
+    "smap_l3": "vadose.products.smap",
+    "smap_series": "vadose.products.smap_series",
+    "esa_cci": "vadose.products.esa_cci",
+    "era5_land": "vadose.products.era5_land",
+    "gldas": "vadose.products.gldas",
+    "cmip6": "vadose.products.cmip6",
+    "ismn": "vadose.products.ismn",
+    "uscrn": "vadose.products.uscrn",
+    "ameriflux": "vadose.products.ameriflux",
+    "truth": "vadose.products.truth",
+}
+
+
+def module(product: str) -> Any:
+    """The module of a product; an unknown one answers with the nearest names."""
+    if product not in PRODUCTS:
+        raise unknown_name("product", product, PRODUCTS)
+    return importlib.import_module(PRODUCTS[product])
+
+
+def standardize(dataset: xr.Dataset, product: str) -> xr.Dataset:
+    """`dataset` as its producer wrote it -> canonical names, units, depth bounds and flags. Lazy in, lazy out."""
+    return module(product).standardize(dataset)

@@ -1,0 +1,66 @@
+"""`vadose.open`: a catalog entry to a lazy Dataset with canonical names, units, layers and flags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import xarray as xr
+
+from vadose.access.catalog import Catalog, TimeSpan
+from vadose.access.opening import open_raw
+from vadose.errors import unknown_name
+from vadose.products import standardize
+from vadose.typing import BBox
+
+
+def open_product(
+    collection: str,
+    *,
+    time: TimeSpan = None,
+    bbox: BBox | None = None,
+    variables: Sequence[str] | None = None,
+    where: dict[str, Any] | None = None,
+    catalog: Catalog | str | None = None,
+) -> xr.Dataset:
+    """Open a collection of the catalog, lazily.
+
+    Parameters
+    ----------
+    collection : its id, as `vadose.search()` lists them.
+    time : "2017", "2017-05/2017-09", a pair of dates; everything when None.
+    bbox : west, south, east, north [degrees].
+    variables : canonical names to keep; all when None.
+    where : item properties that must hold, such as {"cmip6:source_id": "SYN-GOOD"}.
+    catalog : another catalog than the configured one.
+
+    Returns
+    -------
+    Dataset with canonical names and units; `attrs["vadose_provenance"]` says what was opened. NotFoundError when the
+    catalog has no such collection, time or variable: it names what there is.
+    """
+    raw, how = open_raw(collection, time=time, bbox=bbox, where=where, catalog=catalog)
+    out = standardize(raw, how["product"])
+    if bbox is not None:
+        out = cut(out, bbox)
+    if variables is not None:
+        for name in variables:
+            if name not in out:
+                raise unknown_name(f"variable of {collection}", name, out.data_vars)
+        linked = {a for name in variables for a in str(out[name].attrs.get("ancillary_variables", "")).split() if a in out}
+        out = out[[*dict.fromkeys([*variables, *sorted(linked)])]]
+    return out
+
+
+def cut(dataset: xr.Dataset, bbox: BBox) -> xr.Dataset:
+    """The part inside west, south, east, north, whatever the grid: regular, projected rows and columns, or points."""
+    west, south, east, north = bbox
+    if "lat" not in dataset.variables:
+        return dataset
+    inside_lat = (dataset.lat >= south) & (dataset.lat <= north)
+    inside_lon = (dataset.lon >= west) & (dataset.lon <= east) if west <= east else (dataset.lon >= west) | (dataset.lon <= east)
+    if dataset.lat.dims == dataset.lon.dims and dataset.lat.ndim == 1:
+        return dataset.isel({dataset.lat.dims[0]: (inside_lat & inside_lon).values})
+    if dataset.lat.ndim == 1:
+        return dataset.isel({dataset.lat.dims[0]: inside_lat.values, dataset.lon.dims[0]: inside_lon.values})
+    return dataset.where((inside_lat & inside_lon).compute(), drop=True)
