@@ -215,7 +215,7 @@ def _soil(lat, lon, seed):
 
 def _weather(lat, lon, time, seed):
     days = time.size
-    year = 2.0 * np.pi * (time.dayofyear.values - 1) / 365.25
+    year = 2.0 * np.pi * (time.day_of_year.values - 1) / 365.25
     hemisphere = np.where(lat >= 0, 1.0, -1.0)[:, None]
     season = -np.cos(year - 0.35)[None, :] * hemisphere  # warmest some three weeks after midsummer
     humid = _humidity_of_climate(lat, lon, seed)[:, None]
@@ -250,7 +250,7 @@ def _weather(lat, lon, time, seed):
 
 def _insolation(lat, time):
     """Daily mean radiation at the top of the atmosphere [W m-2] (cells, days) from declination and hour angle."""
-    declination = 0.4093 * np.sin(2.0 * np.pi * (time.dayofyear.values - 81) / 365.25)[None, :]
+    declination = 0.4093 * np.sin(2.0 * np.pi * (time.day_of_year.values - 81) / 365.25)[None, :]
     phi = np.deg2rad(np.clip(lat, -89.9, 89.9))[:, None]
     hour = np.arccos(np.clip(-np.tan(phi) * np.tan(declination), -1.0, 1.0))
     return (
