@@ -82,6 +82,7 @@ def test_era5_land_and_gldas_files_carry_the_names_and_units_of_the_real_ones(tr
         }
     with xr.open_dataset(tmp_path / "gldas.nc4") as ours:
         name = "SoilMoi0_10cm_inst"
+        assert "ancillary_variables" not in ours[name].attrs  # nothing by those names is in the file
         assert ours[name].attrs["units"] == image[name].attrs["units"] == "kg m-2"
         # 0.1 m of soil at 0.01 (the least a model file holds) to 0.7 m3 m-3 is 1 to 70 kg m-2
         assert float(ours[name].min()) >= 1.0

@@ -170,7 +170,7 @@ def lband(truth: xr.Dataset, *, seed: int = 1) -> xr.Dataset:
 
 
 def cband(truth: xr.Dataset, *, seed: int = 1) -> xr.Dataset:
-    """A C-band scatterometer: noisier, damped (in m3 m-3 here; `layouts` writes percent of saturation as it is distributed)."""
+    """A C-band scatterometer: noisier, damped; in m3 m-3 (real ones distribute percent of saturation: divide by `porosity`)."""
     return _satellite(truth, "cband", seed)
 
 

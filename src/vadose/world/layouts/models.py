@@ -19,7 +19,7 @@ def _layered(surface: xr.DataArray, truth: xr.Dataset, layers) -> list[xr.DataAr
     offset = (surface - truth.soil_moisture.isel(depth=0, drop=True)).rolling(time=10, min_periods=1).mean()
     deep = truth.soil_moisture.isel(depth=1, drop=True) + offset
     shares = np.exp(-np.array([top for top, _ in layers]) / 0.15)
-    return [(share * surface + (1.0 - share) * deep).clip(0.01, 0.9) for share in shares]
+    return [(share * surface + (1.0 - share) * deep).clip(0.01, 0.9).drop_attrs(deep=False) for share in shares]
 
 
 def _save(out: xr.Dataset, path: Path) -> None:
