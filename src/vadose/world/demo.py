@@ -98,7 +98,7 @@ def _upload(fs, local: Path, target: str) -> None:
     local.unlink()
 
 
-def _plan(world: xr.Dataset, scratch: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
+def _plan(world: xr.Dataset, scratch: Path) -> Iterator[tuple[str, Callable[..., Any]]]:
     """Every file of the archive: its name under the root and how to write it to a local path."""
     lband, merged = observe.lband(world, seed=SEED), observe.merged(world, seed=SEED)
     reanalysis, land = observe.reanalysis(world, seed=SEED), observe.land_model(world, seed=SEED)

@@ -75,8 +75,8 @@ def _lazy(lat, lon, time, seed, chunks):
     import dask.array as da
 
     like = _block(lat[:1], lon[:1], time, seed)
-    sizes = {"lat": lat.size, "lon": lon.size}
-    cut = {d: min(chunks.get(d, sizes[d]), sizes[d]) for d in sizes}
+    sizes: dict[Any, int] = {"lat": lat.size, "lon": lon.size}
+    cut: dict[Any, int] = {d: min(chunks.get(d, sizes[d]), sizes[d]) for d in sizes}
 
     def blank(array: xr.DataArray) -> xr.DataArray:
         shape = tuple(sizes.get(d, n) for d, n in array.sizes.items())
