@@ -32,7 +32,15 @@ def execute(source: Path, *, timeout: int = 600):
     ).execute()
     for cell in notebook.cells:
         cell.get("metadata", {}).pop("execution", None)
+        for output in cell.get("outputs", []):
+            if output["output_type"] == "stream":
+                output["text"] = as_shown(output["text"])
     return notebook
+
+
+def as_shown(text: str) -> str:
+    """What a terminal would show at the end: a progress bar that rewrote its line is kept as its last state."""
+    return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1].replace("\x1b[2K", "") for line in text.split("\n"))
 
 
 def main(arguments: list[str]) -> None:
