@@ -15,6 +15,9 @@ import click
 
 from vadose.errors import PlatformError
 
+#: Set in the environment of a supervisor that runs in the background.
+DETACHED = "VADOSE_HUB_DETACHED"
+
 STATE = click.option(
     "--state-dir",
     type=click.Path(file_okay=False, path_type=Path),
@@ -45,10 +48,22 @@ def command() -> None:
     "--users",
     help="Names for a class, separated by commas, or a file with one a line. Started by root, each is a Unix user of its own.",
 )
+@click.option(
+    "--shared-account", is_flag=True, help="With --users as root: one Unix account for all instead of one each."
+)
+@click.option("--cluster-users", help="Who may start Dask clusters, separated by commas.  [default: everybody]")
 @click.option("--s3/--no-s3", default=True, help="A real object store (default), or plain files.")
 @click.option("--background", is_flag=True, help="Return when everything answers; stop with `vadose hub stop`.")
 @STATE
-def up(port: int | None, users: str | None, s3: bool, background: bool, state_dir: Path | None) -> None:
+def up(
+    port: int | None,
+    users: str | None,
+    shared_account: bool,
+    cluster_users: str | None,
+    s3: bool,
+    background: bool,
+    state_dir: Path | None,
+) -> None:
     """Start the platform and stay until Ctrl-C."""
     state = _state(state_dir)
     record = state.running()
@@ -67,7 +82,15 @@ def up(port: int | None, users: str | None, s3: bool, background: bool, state_di
                 log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}\n")
 
     state.prepare()
-    supervisor = Supervisor(state, port=port or load().port, users=_names(users), s3=s3, tell=tell)
+    supervisor = Supervisor(
+        state,
+        port=port or load().port,
+        users=_names(users),
+        cluster_users=_names(cluster_users),
+        shared_account=shared_account,
+        s3=s3,
+        tell=tell,
+    )
 
     def ask_to_stop(*_: Any) -> None:
         supervisor.stopping = True
@@ -100,6 +123,7 @@ def _detach(state) -> None:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            env={**os.environ, DETACHED: "1"},
         )
     while process.poll() is None:
         record = state.running()
@@ -125,7 +149,9 @@ def _show(state, record: dict[str, Any]) -> None:
     passwords = json.loads((state.root / "passwords.json").read_text())["users"]
     click.echo(f"\n  address   {record['url']}")
     for user in record["users"]:
-        click.echo(f"  user      {user}    password  {passwords[user]}")
+        # A detached supervisor's output is a log, and logs hold no secrets; whoever asked for it prints them.
+        secret = "(shown by `vadose hub status`)" if DETACHED in os.environ else passwords[user]
+        click.echo(f"  user      {user}    password  {secret}")
     click.echo(f"  catalog   {record['url']}services/stac/browse")
     click.echo(f"  store     {record['store']}")
     click.echo(f"  logs      {state.logs}\n")

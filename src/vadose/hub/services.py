@@ -113,6 +113,7 @@ def jupyterhub(
     *,
     hub_id: str,
     users: list[str],
+    cluster_users: list[str] | None,
     unix_users: bool,
     store: dict[str, Any],
     notice: str,
@@ -144,6 +145,8 @@ def jupyterhub(
         "ports": ports,
         "users": users,
         "unix_users": unix_users,
+        "groups": {"cluster-users": cluster_users} if cluster_users else {},
+        "cluster_group": "cluster-users" if cluster_users else None,
         "login_notice": notice,
         "stac_token": state.secret("stac-token"),
         "notebooks": str(notebooks_folder() or ""),
@@ -175,6 +178,6 @@ def answers(address: str) -> bool:
         with opener.open(address, timeout=3):
             return True
     except urllib.error.HTTPError as error:
-        return error.code < 500
+        return error.code in (401, 403)
     except OSError:
         return False

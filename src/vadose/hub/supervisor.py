@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 
-from vadose.errors import PlatformError
+from vadose.errors import PlatformError, VadoseInputError
 from vadose.hub import services
 from vadose.hub.state import State, choose_ports
 
@@ -46,12 +46,26 @@ class Supervisor:
     """The services of one state folder."""
 
     def __init__(
-        self, state: State, *, port: int = 0, users: list[str] | None = None, s3: bool = True, tell: Tell = print
+        self,
+        state: State,
+        *,
+        port: int = 0,
+        users: list[str] | None = None,
+        cluster_users: list[str] | None = None,
+        shared_account: bool = False,
+        s3: bool = True,
+        tell: Tell = print,
     ) -> None:
         self.state, self.tell, self.s3 = state, tell, s3
         self.hub_id = uuid.uuid4().hex
-        self.unix_users = bool(users) and os.geteuid() == 0
+        self.unix_users = bool(users) and os.geteuid() == 0 and not shared_account
         self.users = users or ["vadose"]
+        strangers = set(cluster_users or []) - set(self.users)
+        if strangers:
+            raise VadoseInputError(
+                f"--cluster-users names {sorted(strangers)}, who are not among the users {self.users}"
+            )
+        self.cluster_users = cluster_users
         self.ports = choose_ports(port)
         self.children: dict[str, Child] = {}
         self.stopping = False
@@ -78,6 +92,7 @@ class Supervisor:
                 self.ports,
                 hub_id=self.hub_id,
                 users=self.users,
+                cluster_users=self.cluster_users,
                 unix_users=self.unix_users,
                 store=store,
                 notice=self._notice(),
