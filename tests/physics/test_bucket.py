@@ -12,9 +12,14 @@ from hypothesis import strategies as st
 from vadose.errors import UnitsError, VadoseInputError
 from vadose.physics import bucket
 
-LOAM = dict(
-    porosity=0.46, wilting_point=0.137, critical_point=0.24, field_capacity=0.28, conductivity=372.0, exponent=5.35
-)
+LOAM = {
+    "porosity": 0.46,
+    "wilting_point": 0.137,
+    "critical_point": 0.24,
+    "field_capacity": 0.28,
+    "conductivity": 372.0,
+    "exponent": 5.35,
+}
 DAY = 86400.0
 
 

@@ -9,6 +9,8 @@ doi:10.1016/0022-1694(92)90096-E), a linear stress function between wilting and 
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import xarray as xr
 from numba import njit
@@ -162,7 +164,7 @@ def _complete(parameters):
             f"the bucket needs {', '.join(missing)}; take them from texture with vadose.physics.pedotransfer"
         )
     order = ("residual", "wilting_point", "critical_point", "field_capacity", "porosity")
-    for low, high in zip(order, order[1:], strict=False):
+    for low, high in itertools.pairwise(order):
         a, b = given[low], given[high]
         lazy = any(getattr(v, "chunks", None) for v in (a, b))
         if (

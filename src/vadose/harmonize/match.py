@@ -1,0 +1,135 @@
+"""Bring samples together: in time (nearest, unique nearest, window mean) and in space (grid cells at points)."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from vadose import cf
+from vadose.errors import VadoseInputError, unknown_name
+
+METHODS = ("nearest", "unique_nearest", "window_mean")
+
+
+def in_time(data: xr.DataArray, time: xr.DataArray, *, window: np.timedelta64, method: str = "nearest") -> xr.DataArray:
+    """`data` on the moments of `time`: the nearest sample, the nearest that no other moment takes, or the mean within `window`.
+
+    NaN where nothing lies within `window`. Missing samples do not count.
+    """
+    if method not in METHODS:
+        raise unknown_name("matching method", method, METHODS)
+    if window <= np.timedelta64(0, "ns"):
+        raise VadoseInputError(f"window must be positive, got {window}")
+    cf.check_time(data)
+    have, want = (
+        data.time.values.astype("datetime64[ns]").astype("int64"),
+        time.values.astype("datetime64[ns]").astype("int64"),
+    )
+    reach = int(window / np.timedelta64(1, "ns"))
+    kernel = {"nearest": _nearest, "unique_nearest": _unique, "window_mean": _window}[method]
+
+    def run(values):
+        flat = values.reshape(-1, values.shape[-1])
+        return np.stack([kernel(row, have, want, reach) for row in flat]).reshape(*values.shape[:-1], want.size)
+
+    source = data.chunk(time=-1) if data.chunks is not None else data
+    out = xr.apply_ufunc(
+        run,
+        source,
+        input_core_dims=[["time"]],
+        output_core_dims=[["time"]],
+        exclude_dims={"time"},
+        dask="parallelized",
+        output_dtypes=[float],
+        dask_gufunc_kwargs={"output_sizes": {"time": want.size}},
+    )
+    return out.assign_coords(time=time).transpose(*data.dims).assign_attrs(data.attrs).rename(data.name)
+
+
+def _nearest(row, have, want, reach):
+    good = np.isfinite(row)
+    out = np.full(want.size, np.nan)
+    if not good.any():
+        return out
+    t, v = have[good], row[good]
+    at = _closest(t, want)
+    near = np.abs(t[at] - want) <= reach
+    out[near] = v[at[near]]
+    return out
+
+
+def _closest(t, want):
+    right = np.clip(np.searchsorted(t, want), 1, max(t.size - 1, 1))
+    left = right - 1
+    right = np.minimum(right, t.size - 1)
+    return np.where(np.abs(t[right] - want) < np.abs(want - t[left]), right, left)
+
+
+def _unique(row, have, want, reach):
+    out = _nearest(row, have, want, reach)
+    good = np.isfinite(row)
+    if not good.any():
+        return out
+    t = have[good]
+    at = _closest(t, want)
+    distance = np.abs(t[at] - want).astype(float)
+    distance[~np.isfinite(out)] = np.inf
+    order = np.lexsort((distance, at))
+    first = np.ones(order.size, bool)
+    first[1:] = at[order][1:] != at[order][:-1]
+    keep = np.zeros(want.size, bool)
+    keep[order[first]] = True
+    return np.where(keep, out, np.nan)
+
+
+def _window(row, have, want, reach):
+    good = np.isfinite(row)
+    t, total = have[good], np.concatenate([[0.0], np.cumsum(row[good])])
+    low, high = np.searchsorted(t, want - reach, side="left"), np.searchsorted(t, want + reach, side="right")
+    n = high - low
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(n > 0, (total[high] - total[low]) / np.maximum(n, 1), np.nan)
+
+
+def at_points(data: xr.DataArray, lat: xr.DataArray, lon: xr.DataArray, *, reach: float = 0.75) -> xr.DataArray:
+    """Values of the cells that hold points: nearest cell center, NaN beyond `reach` cell sizes. Rows and columns, or scattered locations."""
+    if data["lat"].dims == data["lon"].dims:
+        dim = str(data["lat"].dims[0])
+        distance = _distance(
+            lat.values[:, None], lon.values[:, None], data["lat"].values[None, :], data["lon"].values[None, :]
+        )
+        spacing = np.sort(
+            _distance(
+                data["lat"].values[:, None],
+                data["lon"].values[:, None],
+                data["lat"].values[None, :],
+                data["lon"].values[None, :],
+            ),
+            axis=1,
+        )
+        size = np.median(spacing[:, 1]) if spacing.shape[1] > 1 else 0.5
+        at, far = distance.argmin(axis=1), distance.min(axis=1) > max(reach * size, 1e-9)
+        picked = data.isel({dim: xr.DataArray(at, dims=lat.dims)})
+        return (
+            picked.drop_vars(["lat", "lon"], errors="ignore")
+            .where(~xr.DataArray(far, dims=lat.dims))
+            .assign_coords(lat=lat, lon=lon)
+        )
+    rows, columns = str(data["lat"].dims[0]), str(data["lon"].dims[0])
+    i = np.abs(lat.values[:, None] - data["lat"].values[None, :]).argmin(axis=1)
+    j = np.abs((lon.values[:, None] - data["lon"].values[None, :] + 180) % 360 - 180).argmin(axis=1)
+    size = [np.median(np.abs(np.diff(data[d].values))) for d in ("lat", "lon")]
+    near = (np.abs(data["lat"].values[i] - lat.values) <= reach * size[0]) & (
+        np.abs((data["lon"].values[j] - lon.values + 180) % 360 - 180) <= reach * size[1]
+    )
+    picked = data.isel({rows: xr.DataArray(i, dims=lat.dims), columns: xr.DataArray(j, dims=lat.dims)})
+    return (
+        picked.drop_vars(["lat", "lon"], errors="ignore")
+        .where(xr.DataArray(near, dims=lat.dims))
+        .assign_coords(lat=lat, lon=lon)
+    )
+
+
+def _distance(lat1, lon1, lat2, lon2):
+    """Distance in degrees of arc, small-angle form: enough to find the nearest."""
+    return np.hypot(lat1 - lat2, ((lon1 - lon2 + 180) % 360 - 180) * np.cos(np.deg2rad((lat1 + lat2) / 2)))
