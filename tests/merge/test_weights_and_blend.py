@@ -42,7 +42,11 @@ def test_c_x8_4_merged_error_is_what_was_predicted():
     rng = np.random.default_rng(0)
     truth = rng.normal(0.2, 0.05, 20_000)
     s = [0.02, 0.03, 0.04]
-    data = xr.DataArray(truth + rng.normal(size=(3, 20_000)) * np.array(s)[:, None], dims=("product", "time"), coords={"product": list("xyz")})
+    data = xr.DataArray(
+        truth + rng.normal(size=(3, 20_000)) * np.array(s)[:, None],
+        dims=("product", "time"),
+        coords={"product": list("xyz")},
+    )
     data = data.where(xr.DataArray(rng.random((3, 20_000)) > 0.3, dims=("product", "time")))
     out = blend(data, matrix(s))
     z = (out.soil_moisture - truth) / out.soil_moisture_standard_error
@@ -53,7 +57,9 @@ def test_c_x8_4_merged_error_is_what_was_predicted():
 
 
 def test_every_value_says_which_products_made_it():
-    data = xr.DataArray([[0.1, np.nan, np.nan], [0.2, 0.2, np.nan]], dims=("product", "time"), coords={"product": list("xy")})
+    data = xr.DataArray(
+        [[0.1, np.nan, np.nan], [0.2, 0.2, np.nan]], dims=("product", "time"), coords={"product": list("xy")}
+    )
     out = blend(data, matrix([0.02, 0.02]))
     assert out.n_products.values.tolist() == [2, 1, 0]
     np.testing.assert_allclose(out.soil_moisture, [0.15, 0.2, np.nan])
@@ -63,6 +69,11 @@ def test_every_value_says_which_products_made_it():
 def test_lazy_equals_eager():
     rng = np.random.default_rng(1)
     data = xr.DataArray(rng.normal(size=(3, 100, 4)), dims=("product", "time", "cell"), coords={"product": list("xyz")})
-    lazy = blend(data.chunk(cell=2, time=30), diagonal(xr.DataArray([0.1, 0.2, 0.3], dims="product", coords={"product": list("xyz")})))
+    lazy = blend(
+        data.chunk(cell=2, time=30),
+        diagonal(xr.DataArray([0.1, 0.2, 0.3], dims="product", coords={"product": list("xyz")})),
+    )
     assert lazy.soil_moisture.chunks is not None
-    np.testing.assert_allclose(lazy.soil_moisture.compute(), blend(data, matrix([0.1**0.5, 0.2**0.5, 0.3**0.5])).soil_moisture)
+    np.testing.assert_allclose(
+        lazy.soil_moisture.compute(), blend(data, matrix([0.1**0.5, 0.2**0.5, 0.3**0.5])).soil_moisture
+    )

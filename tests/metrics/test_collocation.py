@@ -23,11 +23,15 @@ def state_of(matrix, names, n=1000):
 def sample(rng, n, b, s, signal=None, errors=None):
     p = rng.normal(0, 0.05, n) if signal is None else signal
     e = rng.normal(size=(len(b), n)) * np.array(s)[:, None] if errors is None else errors
-    return xr.DataArray(np.array(b)[:, None] * p + e, dims=("product", "time"), coords={"product": list("xyzu"[: len(b)])})
+    return xr.DataArray(
+        np.array(b)[:, None] * p + e, dims=("product", "time"), coords={"product": list("xyzu"[: len(b)])}
+    )
 
 
 def test_c_x7_1_population_covariance():
-    out = triple_collocation(state_of([[0.0029, 0.002, 0.003], [0.002, 0.0025, 0.0024], [0.003, 0.0024, 0.0052]], list("xyz")))
+    out = triple_collocation(
+        state_of([[0.0029, 0.002, 0.003], [0.002, 0.0025, 0.0024], [0.003, 0.0024, 0.0052]], list("xyz"))
+    )
     np.testing.assert_allclose(out.error_variance, [0.0004, 0.0009, 0.0016], rtol=1e-9)
     np.testing.assert_allclose(out.beta, [1.0, 1.25, 0.833333], rtol=1e-6)
     np.testing.assert_allclose(out.snr_db, [7.959, 2.499, 3.522], atol=5e-4)
@@ -66,7 +70,9 @@ def test_c_x7_3_shared_errors_mislead_tc_in_a_known_way_and_eivd_finds_them():
     data = sample(rng, n, b, s, signal=p, errors=e * s[:, None])
     out = instrumental(covariance(moments(data)), lagged_autocovariance(data))
     np.testing.assert_allclose(np.sqrt(out.error_variance), s, atol=0.003)
-    assert float(out.error_covariance / np.sqrt(out.error_variance[0] * out.error_variance[1])) == pytest.approx(0.6, abs=0.10)
+    assert float(out.error_covariance / np.sqrt(out.error_variance[0] * out.error_variance[1])) == pytest.approx(
+        0.6, abs=0.10
+    )
 
 
 def test_c_x7_4_relabelling_permutes_and_rescaling_leaves_skill():

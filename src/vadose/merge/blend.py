@@ -36,10 +36,22 @@ def _blend(data, covariance, nonneg, shrinkage):
             variance[cell, days] = v
             used[np.ix_([cell], np.flatnonzero(days), at)] = w
     shape = data.shape[:-1]
-    return value.reshape(shape), variance.reshape(shape), (used > 0).sum(-1).reshape(shape).astype("int8"), used.reshape(data.shape)
+    return (
+        value.reshape(shape),
+        variance.reshape(shape),
+        (used > 0).sum(-1).reshape(shape).astype("int8"),
+        used.reshape(data.shape),
+    )
 
 
-def blend(data: xr.DataArray, error_covariance: xr.DataArray, *, nonneg: bool = True, shrinkage: float = 0.0, dim: str = "time") -> xr.Dataset:
+def blend(
+    data: xr.DataArray,
+    error_covariance: xr.DataArray,
+    *,
+    nonneg: bool = True,
+    shrinkage: float = 0.0,
+    dim: str = "time",
+) -> xr.Dataset:
     """Merge `data` (product, time, ...), already on a common scale, with an error covariance (…, product, product_2).
 
     Returns `soil_moisture`, `soil_moisture_standard_error` (propagated from the covariance), `n_products`, and `weight`
@@ -63,8 +75,14 @@ def blend(data: xr.DataArray, error_covariance: xr.DataArray, *, nonneg: bool = 
         dask_gufunc_kwargs={"allow_rechunk": True},
     )
     out = xr.Dataset({"soil_moisture": cf.describe(value, "soil_moisture")})
-    out["soil_moisture_standard_error"] = np.sqrt(variance).assign_attrs(units="m3 m-3", long_name="standard error of the merged soil moisture")
+    out["soil_moisture_standard_error"] = np.sqrt(variance).assign_attrs(
+        units="m3 m-3", long_name="standard error of the merged soil moisture"
+    )
     out["n_products"] = count.assign_attrs(units="1", long_name="number of products in the value")
     out["weight"] = weight.assign_attrs(units="1", long_name="weight of the product in the value")
     out = out.transpose(dim, ...)
-    return cf.provenance(cf.link(out, "soil_moisture", "soil_moisture_standard_error", "n_products"), method="M-X8", references="doi:10.1109/TGRS.2017.2734070")
+    return cf.provenance(
+        cf.link(out, "soil_moisture", "soil_moisture_standard_error", "n_products"),
+        method="M-X8",
+        references="doi:10.1109/TGRS.2017.2734070",
+    )

@@ -38,16 +38,27 @@ def weights(error_covariance: xr.DataArray, *, nonneg: bool = True, shrinkage: f
     `shrinkage` a replaces C by (1 - a) C + a diag(C). For time-varying subsets use `vadose.merge.blend`.
     """
     if {PRODUCT, OTHER} - set(error_covariance.dims):
-        raise DimensionError(f"an error covariance has dimensions {PRODUCT!r} and {OTHER!r}; got {error_covariance.dims}")
+        raise DimensionError(
+            f"an error covariance has dimensions {PRODUCT!r} and {OTHER!r}; got {error_covariance.dims}"
+        )
     if not 0 <= shrinkage <= 1:
         raise VadoseInputError(f"shrinkage must lie between 0 and 1, got {shrinkage}")
 
     def solve(matrix):
         flat = matrix.reshape(-1, *matrix.shape[-2:])
         solved = [minimum_variance(shrunk(m, shrinkage), nonneg=nonneg) for m in flat]
-        return np.array([w for w, _ in solved]).reshape(matrix.shape[:-1]), np.array([v for _, v in solved]).reshape(matrix.shape[:-2])
+        return np.array([w for w, _ in solved]).reshape(matrix.shape[:-1]), np.array([v for _, v in solved]).reshape(
+            matrix.shape[:-2]
+        )
 
-    w, v = xr.apply_ufunc(solve, error_covariance, input_core_dims=[[PRODUCT, OTHER]], output_core_dims=[[PRODUCT], []], dask="parallelized", output_dtypes=[float, float])
+    w, v = xr.apply_ufunc(
+        solve,
+        error_covariance,
+        input_core_dims=[[PRODUCT, OTHER]],
+        output_core_dims=[[PRODUCT], []],
+        dask="parallelized",
+        output_dtypes=[float, float],
+    )
     return xr.Dataset({"weight": w, "merged_variance": v})
 
 
@@ -59,5 +70,9 @@ def shrunk(c: np.ndarray, a: float) -> np.ndarray:
 def diagonal(error_variance: xr.DataArray) -> xr.DataArray:
     """A covariance matrix without correlations from variances (…, product)."""
     other = error_variance.rename({PRODUCT: OTHER})
-    same = xr.DataArray(error_variance[PRODUCT].values[:, None] == error_variance[PRODUCT].values[None, :], dims=(PRODUCT, OTHER), coords={PRODUCT: error_variance[PRODUCT].values, OTHER: error_variance[PRODUCT].values})
+    same = xr.DataArray(
+        error_variance[PRODUCT].values[:, None] == error_variance[PRODUCT].values[None, :],
+        dims=(PRODUCT, OTHER),
+        coords={PRODUCT: error_variance[PRODUCT].values, OTHER: error_variance[PRODUCT].values},
+    )
     return xr.where(same, error_variance, 0.0 * other)

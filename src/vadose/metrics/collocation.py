@@ -32,7 +32,9 @@ def triple_collocation(state: xr.Dataset, *, n_min: int = TRIPLETS) -> xr.Datase
     are NaN with a reason: a covariance that is not positive, R2 outside (0, 1], a negative variance.
     """
     if state.sizes[PRODUCT] != 3:
-        raise DimensionError(f"triple collocation needs three products, got {list(state[PRODUCT].values)}; use extended(...) for more")
+        raise DimensionError(
+            f"triple collocation needs three products, got {list(state[PRODUCT].values)}; use extended(...) for more"
+        )
     c = covariance(state)
 
     def part(i, j):
@@ -66,7 +68,9 @@ def _result(state, error_variance, squared, scale, few, crossed):
             "correlation": np.sqrt(squared.where(good)),
             "snr_db": 10 * np.log10((squared / (1 - squared)).where(good)),
             "beta": scale.where(good),
-            "collocation_flag": flag.assign_attrs(cf.flag_attrs(REASONS, long_name="why a collocation estimate is missing")),
+            "collocation_flag": flag.assign_attrs(
+                cf.flag_attrs(REASONS, long_name="why a collocation estimate is missing")
+            ),
             "n": state.n,
         }
     )
@@ -86,8 +90,13 @@ def extended(state: xr.Dataset, *, correlated: Pairs = (), n_min: int = TRIPLETS
         raise DimensionError(f"collocation needs three products or more, got {names}")
     declared = _declared(names, correlated)
     for k, name in enumerate(names):
-        if not any(k in t and not any(frozenset(p) in declared for p in combinations(t, 2)) for t in combinations(range(len(names)), 3)):
-            raise VadoseInputError(f"product {name!r} is in no triplet without a declared error correlation; add a product that is independent of it")
+        if not any(
+            k in t and not any(frozenset(p) in declared for p in combinations(t, 2))
+            for t in combinations(range(len(names)), 3)
+        ):
+            raise VadoseInputError(
+                f"product {name!r} is in no triplet without a declared error correlation; add a product that is independent of it"
+            )
     c = covariance(state)
     size = len(names)
     pairs = sorted(tuple(sorted(p)) for p in declared)
@@ -101,7 +110,14 @@ def extended(state: xr.Dataset, *, correlated: Pairs = (), n_min: int = TRIPLETS
                 signal[row], error[row] = _least_squares(flat[row], pairs, declared)
         return signal.reshape(*matrix.shape[:-2], size), error.reshape(matrix.shape)
 
-    signal, error = xr.apply_ufunc(solve, c, input_core_dims=[[PRODUCT, OTHER]], output_core_dims=[[PRODUCT], [PRODUCT, OTHER]], dask="parallelized", output_dtypes=[float, float])
+    signal, error = xr.apply_ufunc(
+        solve,
+        c,
+        input_core_dims=[[PRODUCT, OTHER]],
+        output_core_dims=[[PRODUCT], [PRODUCT, OTHER]],
+        dask="parallelized",
+        output_dtypes=[float, float],
+    )
     signal, error = signal.assign_coords({PRODUCT: names}), error.assign_coords({PRODUCT: names, OTHER: names})
     labels = xr.DataArray(names, dims=PRODUCT, name=PRODUCT)
     variance = xr.concat([error.isel({PRODUCT: k, OTHER: k}, drop=True) for k in range(size)], labels)
@@ -125,7 +141,9 @@ def _declared(names, correlated):
 def _least_squares(c, pairs, declared):
     """Signal variances, error variances and declared error covariances of one covariance matrix (equal weights)."""
     size = c.shape[0]
-    unknowns = 2 * size + 2 * len(pairs)  # signal variances, error variances, signal covariances and error covariances of pairs
+    unknowns = 2 * size + 2 * len(
+        pairs
+    )  # signal variances, error variances, signal covariances and error covariances of pairs
     rows, values = [], []
 
     def equation(entries, value):
@@ -165,12 +183,22 @@ def instrumental(c: xr.DataArray, lagged: xr.DataArray) -> xr.Dataset:
     def part(i, j):
         return c.isel({PRODUCT: i, OTHER: j}, drop=True)
 
-    first = [part(0, 0) - part(0, 2) * np.sqrt(x / z), part(1, 1) - part(1, 2) * np.sqrt(y / z), part(2, 2) - part(0, 2) * np.sqrt(z / x)]
-    second = [part(0, 0) - part(1, 2) * x / np.sqrt(y * z), part(1, 1) - part(0, 2) * y / np.sqrt(x * z), part(2, 2) - part(1, 2) * np.sqrt(z / y)]
+    first = [
+        part(0, 0) - part(0, 2) * np.sqrt(x / z),
+        part(1, 1) - part(1, 2) * np.sqrt(y / z),
+        part(2, 2) - part(0, 2) * np.sqrt(z / x),
+    ]
+    second = [
+        part(0, 0) - part(1, 2) * x / np.sqrt(y * z),
+        part(1, 1) - part(0, 2) * y / np.sqrt(x * z),
+        part(2, 2) - part(1, 2) * np.sqrt(z / y),
+    ]
     shared = [part(0, 1) - part(0, 2) * np.sqrt(y / z), part(0, 1) - part(1, 2) * np.sqrt(x / z)]
     labels = xr.DataArray(c[PRODUCT].values, dims=PRODUCT, name=PRODUCT)
     variance = xr.concat([(a + b) / 2 for a, b in zip(first, second, strict=True)], labels)
-    return xr.Dataset({"error_variance": variance.where(variance >= 0), "error_covariance": (shared[0] + shared[1]) / 2})
+    return xr.Dataset(
+        {"error_variance": variance.where(variance >= 0), "error_covariance": (shared[0] + shared[1]) / 2}
+    )
 
 
 def lagged_autocovariance(data: xr.DataArray, *, dim: str = "time") -> xr.DataArray:

@@ -64,7 +64,12 @@ def stack(*series: xr.DataArray, names: Sequence[Hashable] | None = None) -> xr.
     labels = list(names) if names is not None else [s.name if s.name is not None else k for k, s in enumerate(series)]
     if len(set(labels)) != len(labels):
         raise VadoseInputError(f"product names must differ, got {labels}; give names=[...]")
-    return xr.concat([s.reset_coords(drop=True) for s in series], xr.DataArray(labels, dims=PRODUCT, name=PRODUCT), join="inner", combine_attrs="drop_conflicts")
+    return xr.concat(
+        [s.reset_coords(drop=True) for s in series],
+        xr.DataArray(labels, dims=PRODUCT, name=PRODUCT),
+        join="inner",
+        combine_attrs="drop_conflicts",
+    )
 
 
 def moments(data: xr.DataArray, *, dim: str | Sequence[str] = "time") -> xr.Dataset:
@@ -75,7 +80,9 @@ def moments(data: xr.DataArray, *, dim: str | Sequence[str] = "time") -> xr.Data
     dims = [dim] if isinstance(dim, str) else list(dim)
     for name in (PRODUCT, *dims):
         if name not in data.dims:
-            raise DimensionError(f"no dimension {name!r}; the array has {data.dims}. Stack products with vadose.metrics.moments.stack")
+            raise DimensionError(
+                f"no dimension {name!r}; the array has {data.dims}. Stack products with vadose.metrics.moments.stack"
+            )
     if data.chunks is not None and any(len(data.chunksizes[d]) > 1 for d in dims):
         return _by_chunks(data, dims)
     return _state(data, dims)
@@ -110,7 +117,11 @@ def _by_chunks(data, dims):
     parts = []
     for low, high in zip(edges[first][:-1], edges[first][1:], strict=True):
         part = data.isel({first: slice(int(low), int(high))})
-        parts.append(_by_chunks(part, dims[1:] + [first]) if any(len(part.chunksizes[d]) > 1 for d in dims) else _state(part, dims))
+        parts.append(
+            _by_chunks(part, [*dims[1:], first])
+            if any(len(part.chunksizes[d]) > 1 for d in dims)
+            else _state(part, dims)
+        )
     while len(parts) > 1:
         parts = [combine(*parts[k : k + 2]) for k in range(0, len(parts), 2)]
     return parts[0]
@@ -129,7 +140,9 @@ def combine(*states: xr.Dataset) -> xr.Dataset:
         mean = (a + delta * (state.n / safe)).where(n > 0)
         cross = delta * delta.rename({PRODUCT: OTHER})
         comoment = total.comoment + state.comoment + cross * (total.n * state.n / safe)
-        total = xr.Dataset({"n": n, "mean": mean.transpose(..., PRODUCT), "comoment": comoment.transpose(..., PRODUCT, OTHER)})
+        total = xr.Dataset(
+            {"n": n, "mean": mean.transpose(..., PRODUCT), "comoment": comoment.transpose(..., PRODUCT, OTHER)}
+        )
     return total
 
 

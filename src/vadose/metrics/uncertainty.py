@@ -43,14 +43,20 @@ def _z(level):
     return 0.5 + level / 2
 
 
-def mean_interval(mean: xr.DataArray, spread: xr.DataArray, n_eff: xr.DataArray, *, level: float = 0.95) -> tuple[xr.DataArray, xr.DataArray]:
+def mean_interval(
+    mean: xr.DataArray, spread: xr.DataArray, n_eff: xr.DataArray, *, level: float = 0.95
+) -> tuple[xr.DataArray, xr.DataArray]:
     """Student interval of a mean whose samples have population sd `spread`."""
-    quantile = xr.apply_ufunc(lambda n: stats.t.ppf(_z(level), np.maximum(n - 1, 1)), n_eff, dask="parallelized", output_dtypes=[float])
+    quantile = xr.apply_ufunc(
+        lambda n: stats.t.ppf(_z(level), np.maximum(n - 1, 1)), n_eff, dask="parallelized", output_dtypes=[float]
+    )
     half = quantile * spread / np.sqrt((n_eff - 1).clip(min=1.0))
     return mean - half, mean + half
 
 
-def variance_interval(spread: xr.DataArray, n_eff: xr.DataArray, *, level: float = 0.95) -> tuple[xr.DataArray, xr.DataArray]:
+def variance_interval(
+    spread: xr.DataArray, n_eff: xr.DataArray, *, level: float = 0.95
+) -> tuple[xr.DataArray, xr.DataArray]:
     """Chi-square interval of a standard deviation."""
 
     def bound(n, q):
@@ -62,7 +68,9 @@ def variance_interval(spread: xr.DataArray, n_eff: xr.DataArray, *, level: float
     return spread * low, spread * high
 
 
-def correlation_interval(r: xr.DataArray, n_eff: xr.DataArray, *, level: float = 0.95) -> tuple[xr.DataArray, xr.DataArray]:
+def correlation_interval(
+    r: xr.DataArray, n_eff: xr.DataArray, *, level: float = 0.95
+) -> tuple[xr.DataArray, xr.DataArray]:
     """Fisher-z interval of a correlation; NaN below four effective samples."""
     z = np.arctanh(r.clip(-0.999999, 0.999999))
     half = stats.norm.ppf(_z(level)) / np.sqrt((n_eff - 3).where(n_eff > 3))
@@ -70,7 +78,13 @@ def correlation_interval(r: xr.DataArray, n_eff: xr.DataArray, *, level: float =
 
 
 def block_bootstrap(
-    statistic: Callable[[np.ndarray], np.ndarray], data: np.ndarray, *, block: int, draws: int = 500, rng: Rng = 0, level: float = 0.95
+    statistic: Callable[[np.ndarray], np.ndarray],
+    data: np.ndarray,
+    *,
+    block: int,
+    draws: int = 500,
+    rng: Rng = 0,
+    level: float = 0.95,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Percentile interval of `statistic(sample)` by moving circular blocks of `block` rows (Kuensch 1989, doi:10.1214/aos/1176347265).
 
