@@ -40,7 +40,7 @@ def command() -> None:
 @command.command()
 @click.option(
     "--port",
-    type=click.IntRange(1024, 54000),
+    type=click.IntRange(1024, 65535),
     default=None,
     help="Port of the login page.  [default: 8000 or the next free]",
 )

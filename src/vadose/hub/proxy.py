@@ -1,4 +1,4 @@
-"""The pure Python proxy of JupyterHub, with websocket subprotocols and binary frames passed on.
+"""The pure Python proxy of JupyterHub, with websocket subprotocols, binary frames and forwarding headers passed on right.
 
 As released (configurable-http-proxy 0.4) it answers a browser that asks for a subprotocol without one, and Jupyter's
 kernel connection fails once before it falls back. This module replaces the one class and runs the same command.
@@ -17,6 +17,13 @@ def main() -> None:
     from tornado.websocket import websocket_connect
 
     class FaithfulHandler(handlers.ProxyHandler):
+        def _get_proxy_request(self, *args, **kwargs):
+            """As released, a first proxy writes `X-Forwarded-Proto: ,http`, which makes nonsense of every link behind it."""
+            request = super()._get_proxy_request(*args, **kwargs)
+            for name in [n for n in request.headers if n.lower().startswith("x-forwarded-")]:
+                request.headers[name] = request.headers[name].lstrip(",")
+            return request
+
         def select_subprotocol(self, subprotocols):
             return getattr(self.ws_client, "selected_subprotocol", None)
 

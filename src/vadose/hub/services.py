@@ -83,7 +83,7 @@ def object_store(state: State, ports: dict[str, int]) -> Service:
     command = [
         weed, f"-logdir={state.logs}", "-logtostderr=true", "server", f"-dir={state.root / 's3'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
         f"-master.port={ports['s3_master']}", f"-volume.port={ports['s3_volume']}", "-filer", f"-filer.port={ports['s3_filer']}", "-filer.disableHttp",
-        "-s3", f"-s3.port={ports['s3']}", "-s3.port.iceberg=0", f"-s3.config={config}", "-volume.max=200", "-master.volumeSizeLimitMB=256", "-master.telemetry=false",
+        "-s3", f"-s3.port={ports['s3']}", "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={config}", "-volume.max=200", "-master.volumeSizeLimitMB=256", "-master.telemetry=false",
     ]  # fmt: skip
     # It takes half a minute to stop by itself and loses nothing when killed: data is on disk before a PUT is answered.
     return Service("store", command, f"http://127.0.0.1:{ports['s3']}/", grace=3.0, patience=90.0)
@@ -151,6 +151,7 @@ def jupyterhub(
         "stac_token": state.secret("stac-token"),
         "notebooks": str(notebooks_folder() or ""),
         "template_paths": [str(files / "templates")],
+        "jupyter_config": str(files / "jupyter"),
         "gateway": {
             "address": f"http://127.0.0.1:{ports['public']}/services/dask-gateway",
             "proxy_address": f"gateway://127.0.0.1:{ports['gateway']}",

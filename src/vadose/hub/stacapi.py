@@ -233,6 +233,33 @@ def application(folder: Folder, prefix: str):
     return app
 
 
+class BehindProxy:
+    """Every link is built from the Host header and the first scheme that a proxy names.
+
+    A proxy keeps Host as the browser wrote it, port included; X-Forwarded-Host and -Port would say the same port twice.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            schemes = [
+                part.strip()
+                for name, value in scope["headers"]
+                if name == b"x-forwarded-proto"
+                for part in value.decode().split(",")
+                if part.strip()
+            ]
+            kept = [
+                (name, value)
+                for name, value in scope["headers"]
+                if not name.startswith(b"x-forwarded-") and name != b"forwarded"
+            ]
+            scope = {**scope, "headers": kept, "scheme": schemes[0] if schemes else scope["scheme"]}
+        await self.app(scope, receive, send)
+
+
 def _period(text: Any) -> tuple[pd.Timestamp | None, pd.Timestamp | None]:
     """Start and end of an RFC 3339 instant or interval (open ends are `..`), or of the pair that the framework has parsed."""
     if text is None:
@@ -301,12 +328,11 @@ def main(host: str, port: int, catalog: Path, prefix: str) -> None:
     import uvicorn
 
     uvicorn.run(
-        application(Folder(catalog).load(), prefix.rstrip("/")),
+        BehindProxy(application(Folder(catalog).load(), prefix.rstrip("/"))),
         host=host,
         port=port,
         log_level="warning",
-        proxy_headers=True,
-        forwarded_allow_ips="127.0.0.1",
+        proxy_headers=False,
     )
 
 

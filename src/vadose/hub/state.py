@@ -85,7 +85,8 @@ class State:
         try:
             record = json.loads(self.record.read_text())
             process = psutil.Process(record["pid"])
-            if abs(process.create_time() - record["started"]) < 2.0:
+            # A killed supervisor that nobody has waited for still has a number and a start time.
+            if abs(process.create_time() - record["started"]) < 2.0 and process.status() != psutil.STATUS_ZOMBIE:
                 return record
         except (psutil.NoSuchProcess, json.JSONDecodeError, KeyError):
             pass
@@ -160,7 +161,7 @@ def choose_ports(wanted: int = 0) -> dict[str, int]:
     start = wanted or 8000
     public = start if wanted else next(p for p in range(start, start + 2000, 20) if is_free(p))
     ports = {"public": public}
-    candidate = public + 1
+    candidate = public + 1 if public < 50_000 else 20_000
     for name in PORT_NAMES[1:]:
         while not (
             is_free(candidate)

@@ -66,6 +66,7 @@ class Supervisor:
                 f"--cluster-users names {sorted(strangers)}, who are not among the users {self.users}"
             )
         self.cluster_users = cluster_users
+        self.wanted_port = port
         self.ports = choose_ports(port)
         self.children: dict[str, Child] = {}
         self.stopping = False
@@ -81,26 +82,19 @@ class Supervisor:
         self.state.prepare()
         reap_leftovers(self.state)
         passwords = self.state.passwords(self.users)
-        try:
-            if self.s3:
-                self._launch(services.object_store(self.state, self.ports))
-            store = self._store_environment()
-            self._write_world(store)
-            self._launch(services.catalog_service(self.state, self.ports))
-            hub = services.jupyterhub(
-                self.state,
-                self.ports,
-                hub_id=self.hub_id,
-                users=self.users,
-                cluster_users=self.cluster_users,
-                unix_users=self.unix_users,
-                store=store,
-                notice=self._notice(),
-            )
-            self._launch(hub)
-        except BaseException:
-            self.stop()
-            raise
+        for attempt in (1, 2, 3):
+            try:
+                self._start_services()
+                break
+            except PlatformError as error:
+                self._end_children()
+                # Ports were free a moment ago; another program may have been quicker.
+                if "address already in use" not in str(error).lower() or attempt == 3:
+                    raise
+                self.ports = choose_ports(self.wanted_port)
+            except BaseException:
+                self.stop()
+                raise
         record = {
             "pid": os.getpid(),
             "started": psutil.Process().create_time(),
@@ -113,6 +107,24 @@ class Supervisor:
         self.state.write_secret("hub.json", json.dumps(record, indent=1))
         record["passwords"] = passwords
         return record
+
+    def _start_services(self) -> None:
+        if self.s3:
+            self._launch(services.object_store(self.state, self.ports))
+        store = self._store_environment()
+        self._write_world(store)
+        self._launch(services.catalog_service(self.state, self.ports))
+        hub = services.jupyterhub(
+            self.state,
+            self.ports,
+            hub_id=self.hub_id,
+            users=self.users,
+            cluster_users=self.cluster_users,
+            unix_users=self.unix_users,
+            store=store,
+            notice=self._notice(),
+        )
+        self._launch(hub)
 
     def _notice(self) -> str:
         if self.unix_users:
@@ -248,10 +260,14 @@ class Supervisor:
     def stop(self) -> None:
         """End every process that was started, in the reverse order, and whatever they left behind."""
         self.stopping = True
+        self._end_children()
+        self.state.record.unlink(missing_ok=True)
+
+    def _end_children(self) -> None:
         for child in reversed(list(self.children.values())):
             end_group(child.process.pid, grace=child.service.grace, process=child.process)
+        self.children.clear()
         end_marked(self.hub_id)
-        self.state.record.unlink(missing_ok=True)
 
 
 def last_line(path: Path) -> str:

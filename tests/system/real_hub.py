@@ -1,0 +1,134 @@
+"""A real hub for the session: started once on free ports in a folder of its own, stopped with every process at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import requests
+
+COMMAND = [sys.executable, "-m", "vadose.cli"]
+QUIET = {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
+
+
+def vadose(*arguments: str, check: bool = True, timeout: float = 300, **options: Any) -> subprocess.CompletedProcess:
+    environment = {
+        k: v for k, v in os.environ.items() if not k.startswith(("VADOSE_HUB", "DASK_GATEWAY", "JUPYTERHUB_"))
+    } | QUIET
+    done = subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, env=environment, timeout=timeout, check=False, **options
+    )
+    assert not check or done.returncode == 0, f"vadose {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+@dataclass
+class Hub:
+    """A hub that runs: its record and a session of one of its users."""
+
+    state: Path
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return self.record["url"].rstrip("/")
+
+    def password(self, user: str) -> str:
+        return json.loads((self.state / "passwords.json").read_text())["users"][user]
+
+    def login(self, user: str) -> requests.Session:
+        """A session as the browser would have it."""
+        session = requests.Session()
+        session.trust_env = False
+        session.get(f"{self.url}/hub/login")
+        answer = session.post(
+            f"{self.url}/hub/login",
+            data={
+                "username": user,
+                "password": self.password(user),
+                "_xsrf": session.cookies.get("_xsrf", path="/hub/"),
+            },
+        )
+        assert answer.ok, answer.text[:500]
+        return session
+
+    def token(self, user: str) -> str:
+        session = self.login(user)
+        session.get(f"{self.url}/hub/token")
+        answer = session.post(
+            f"{self.url}/hub/api/users/{user}/tokens",
+            headers={"X-XSRFToken": session.cookies.get("_xsrf", path="/hub/"), "Referer": f"{self.url}/hub/token"},
+            json={"note": "test"},
+        )
+        assert answer.status_code == 201, answer.text
+        return answer.json()["token"]
+
+    def environment(self, user: str) -> dict[str, str]:
+        """The environment of a notebook of `user`, as the hub would give it."""
+        settings = json.loads((self.state / "hub-settings.json").read_text())
+        gateway = settings["gateway"]
+        return {
+            **settings["environment"],
+            "DASK_GATEWAY__ADDRESS": gateway["address"],
+            "DASK_GATEWAY__PROXY_ADDRESS": gateway["proxy_address"],
+            "DASK_GATEWAY__PUBLIC_ADDRESS": "/services/dask-gateway",
+            "DASK_GATEWAY__AUTH__TYPE": "jupyterhub",
+            "JUPYTERHUB_API_TOKEN": self.token(user),
+        }
+
+    def run_as(self, user: str, code: str, *, check: bool = True, timeout: float = 240) -> subprocess.CompletedProcess:
+        """Run Python as a notebook of `user` would."""
+        environment = {**os.environ, **self.environment(user), **QUIET}
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", code],
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=timeout,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"{done.stdout}\n{done.stderr[-3000:]}"
+        return done
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that carries this hub's mark."""
+        from vadose.hub.supervisor import marked
+
+        return [p for p in marked(self.record["hub_id"]) if p.status() != psutil.STATUS_ZOMBIE]
+
+
+def start(state: Path, *options: str) -> Hub:
+    vadose("hub", "up", "--background", "--state-dir", str(state), *options)
+    hub = Hub(state)
+    hub.record = json.loads(vadose("hub", "status", "--json", "--state-dir", str(state)).stdout)
+    return hub
+
+
+def stop(hub: Hub) -> None:
+    vadose("hub", "stop", "--state-dir", str(hub.state))
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory) -> Any:
+    """A hub for two users, one of whom may not start clusters."""
+    state = tmp_path_factory.mktemp("hub")
+    hub = start(state, "--users", "ana,ben,guest", "--cluster-users", "ana,ben", "--shared-account")
+    yield hub
+    with contextlib.suppress(Exception):
+        stop(hub)
+
+
+def wait_for(condition, *, timeout: float = 60, what: str = "the condition") -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come within {timeout} s"
+        time.sleep(0.3)

@@ -1,0 +1,80 @@
+"""A newcomer in a real browser: log in, run the first notebook on Gateway workers, see figures."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.hub, pytest.mark.timeout(600)]
+
+OPTIONS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+]  # fmt: skip
+
+
+@pytest.fixture
+def page(tmp_path):
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("chromium is not installed: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, headless=True, args=OPTIONS)
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        yield page
+        foreign = [u for u in asked if not re.match(r"(https?|wss?)://127\.0\.0\.1[:/]|data:|blob:", u)]
+        browser.close()
+        assert not foreign, f"the page asked beyond loopback: {foreign[:3]}"
+
+
+def log_in(page, hub, user):
+    page.goto(f"{hub.url}/hub/login")
+    page.fill("input[name=username]", user)
+    page.fill("input[name=password]", hub.password(user))
+    page.click("#login_submit")
+    page.wait_for_url(f"**/user/{user}/lab**", timeout=90_000)
+
+
+def test_first_notebook_runs_on_gateway_workers(page, hub, tmp_path):
+    log_in(page, hub, "ana")
+    page.wait_for_selector(".jp-DirListing-item", timeout=60_000)
+    assert "00-start" in page.url, "Lab should open on the first folder"
+    page.goto(f"{hub.url}/user/ana/lab/tree/notebooks/00-start/first-look.ipynb")
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+    for _ in range(120):  # the status bar, not the toolbar's dot: that one says idle before there is a kernel
+        page.wait_for_timeout(500)
+        if page.locator(".jp-Dialog .jp-mod-accept").count():
+            page.locator(".jp-Dialog .jp-mod-accept").first.click()
+        if "| Idle" in page.locator("#jp-main-statusbar").inner_text():
+            break
+    page.locator(".lm-MenuBar-item", has_text="Edit").first.click()
+    page.locator(".lm-Menu-item", has_text="Clear Outputs of All Cells").first.click()
+    page.locator(".lm-MenuBar-item", has_text="Run").first.click()
+    page.locator(".lm-Menu-item", has_text="Run All Cells").first.click()
+    page.wait_for_selector('.jp-OutputArea-output:has-text("ALL DONE")', timeout=240_000)
+    page.screenshot(path=str(tmp_path / "lab.png"))
+    assert not page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]').count()
+    page.locator(".jp-Notebook").first.evaluate(
+        "n => { const s = n.querySelector('.jp-WindowedPanel-outer') || n; s.scrollTop = 0 }"
+    )
+    page.wait_for_selector('.jp-OutputArea-output:has-text("Dask Gateway cluster")', timeout=60_000)
+    assert "LEFT []" in hub.run_as("ana", "from vadose.access import cluster\nprint('LEFT', cluster.clusters())").stdout
+
+
+def test_catalog_can_be_browsed(page, hub):
+    page.goto(f"{hub.url}/services/stac/browse")
+    everything = page.locator("article:visible").count()
+    assert everything >= 8
+    page.fill("#q", "satellite merged")
+    assert 1 <= page.locator("article:visible").count() < everything
+
+
+def test_stranger_sees_the_login_page(page, hub):
+    page.goto(f"{hub.url}/user/ana/lab")
+    assert page.locator("#login_submit").count() == 1

@@ -1,0 +1,216 @@
+"""The whole platform on this machine, for real: login, clusters, isolation, faults, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+from real_hub import start, stop, vadose, wait_for
+
+pytestmark = [pytest.mark.hub, pytest.mark.timeout(900)]
+
+START_CLUSTER = "from vadose.access import cluster\nc = cluster.connect(1)\nprint('NAME', c.name, flush=True)\n"
+
+
+def test_everything_answers_and_listens_on_loopback_only(hub):
+    health = json.loads(vadose("hub", "status", "--json", "--state-dir", str(hub.state)).stdout)["health"]
+    assert health == {"hub": True, "gateway": True, "catalog": True, "store": True}
+    ours = {p.pid for p in hub.processes()}
+    open_to = {c.laddr.ip for c in psutil.net_connections("inet") if c.pid in ours and c.status == psutil.CONN_LISTEN}
+    assert open_to
+    assert open_to <= {"127.0.0.1", "::1"}, open_to
+
+
+def test_secrets_are_files_of_the_owner_alone(hub):
+    for name in (
+        "passwords.json",
+        "s3-keys.json",
+        "hub-settings.json",
+        "s3-identities.json",
+        "gateway-settings.json",
+        "hub.json",
+        "stac-token.secret",
+    ):
+        assert (hub.state / name).stat().st_mode & 0o077 == 0, name
+    secrets = [
+        *json.loads((hub.state / "passwords.json").read_text())["users"].values(),
+        json.loads((hub.state / "s3-keys.json").read_text())["owner"]["secret"],
+    ]
+    for log in hub.state.glob("logs/*"):
+        text = log.read_text(errors="replace")
+        assert not any(s in text for s in secrets), log.name
+
+
+def test_login_page_tells_that_the_account_is_shared(hub):
+    page = requests.get(f"{hub.url}/hub/login", timeout=10).text
+    assert "shares one Unix account" in page
+
+
+def test_wrong_password_and_stranger_are_refused(hub):
+    for user, password in (("ana", "wrong"), ("mallory", hub.password("ana"))):
+        session = requests.Session()
+        session.get(f"{hub.url}/hub/login", timeout=10)
+        answer = session.post(
+            f"{hub.url}/hub/login",
+            data={"username": user, "password": password, "_xsrf": session.cookies.get("_xsrf", path="/hub/")},
+            timeout=30,
+        )
+        assert answer.status_code == 403
+
+
+def test_notebook_code_computes_on_gateway_workers_from_the_store(hub):
+    code = (
+        "import vadose\nfrom vadose.access import cluster\n"
+        "with cluster.connect(2) as c:\n"
+        "    a = vadose.open('demo-smap-l3', time='2018-06', bbox=(-104, 34, -84, 56)).soil_moisture\n"
+        "    print('KIND', c.kind, len(c.client.scheduler_info()['workers']), float(a.mean().compute()))\n"
+        "print('LEFT', cluster.clusters())\n"
+    )
+    out = hub.run_as("ana", code).stdout
+    kind, workers, mean = out.split("KIND ")[1].split()[:3]
+    assert (kind, workers) == ("gateway", "2")
+    assert 0.05 < float(mean) < 0.4
+    assert "LEFT []" in out
+
+
+def test_user_without_the_scope_cannot_start_clusters(hub):
+    done = hub.run_as("guest", START_CLUSTER, check=False)
+    assert done.returncode != 0
+    assert "NAME" not in done.stdout
+    assert (
+        "403" in done.stderr
+        or "401" in done.stderr
+        or "refus" in done.stderr.lower()
+        or "not authorized" in done.stderr.lower()
+        or "Forbidden" in done.stderr
+    )
+
+
+def test_clusters_of_others_cannot_be_seen_used_or_stopped(hub):
+    owner = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", START_CLUSTER + "import sys\nsys.stdin.read()\nc.close()\n"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**__import__("os").environ, **hub.environment("ana"), "NO_PROXY": "127.0.0.1"},
+    )  # fmt: skip
+    try:
+        name = owner.stdout.readline().split()[1]
+        code = (
+            "from dask_gateway import Gateway\ng = Gateway()\n"
+            "print('SEEN', [c.name for c in g.list_clusters()])\n"
+            f"for what in ('connect', 'stop_cluster', 'get_cluster'):\n    try:\n        getattr(g, what)({name!r})\n        print(what, 'DONE')\n    except Exception as e:\n        print(what, 'REFUSED', type(e).__name__)\n"
+        )
+        out = hub.run_as("ben", code).stdout
+        assert "SEEN []" in out
+        assert "connect REFUSED" in out
+        assert "get_cluster REFUSED" in out
+        still = hub.run_as("ana", "from vadose.access import cluster\nprint(cluster.clusters())").stdout
+        assert name in still
+    finally:
+        owner.communicate("", timeout=60)
+
+
+def test_store_keys_of_users_cannot_write_the_demo(hub):
+    code = (
+        "import s3fs, os\nfs = s3fs.S3FileSystem(client_kwargs={'endpoint_url': os.environ['AWS_ENDPOINT_URL']})\n"
+        "print('READ', len(fs.ls('demo')) > 3)\n"
+        "try:\n    fs.pipe_file('demo/evil', b'x'); print('WROTE')\nexcept Exception as e:\n    print('REFUSED', type(e).__name__)\n"
+        "fs.pipe_file('scratch/mine', b'hello'); print('SCRATCH', fs.cat_file('scratch/mine'))\n"
+    )
+    out = hub.run_as("ben", code).stdout
+    assert "READ True" in out
+    assert "REFUSED" in out
+    assert "WROTE" not in out
+    assert "SCRATCH b'hello'" in out
+
+
+def test_killed_services_come_back(hub):
+    def pid_of(words):
+        found = [p for p in hub.processes() if words in " ".join(p.cmdline())]
+        assert found, words
+        return found[0]
+
+    for words, name in (
+        ("vadose.hub.proxy", "hub"),
+        ("vadose.hub.stacapi", "catalog"),
+        ("dask_gateway_server", "gateway"),
+        ("weed", "store"),
+    ):
+        pid_of(words).send_signal(signal.SIGKILL)
+
+        def well(name=name):
+            health = json.loads(vadose("hub", "status", "--json", "--state-dir", str(hub.state)).stdout)["health"]
+            return health[name]
+
+        wait_for(well, timeout=90, what=f"{name} after its process was killed")
+    test_notebook_code_computes_on_gateway_workers_from_the_store(hub)
+
+
+def test_second_up_says_that_it_runs(hub):
+    done = vadose("hub", "up", "--state-dir", str(hub.state))
+    assert "runs already" in done.stdout
+    assert hub.url in done.stdout
+
+
+def test_port_in_use_is_one_clear_sentence(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = vadose("hub", "up", "--port", str(port), "--state-dir", str(tmp_path / "s"), check=False)
+    assert done.returncode == 2
+    assert f"port {port} is in use" in done.stderr
+    assert "--port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_folder_that_cannot_be_written_is_one_clear_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = vadose("hub", "up", "--state-dir", str(tmp_path / "file" / "state"), check=False)
+    assert done.returncode == 2
+    assert "choose another with --state-dir" in done.stderr
+
+
+def test_life_of_a_hub_without_object_store(tmp_path):
+    """Start, kill the supervisor, start again in seconds with users' work kept, stop: no process and no port left."""
+    state = tmp_path / "state"
+    first = start(state, "--no-s3")
+    work = state / "home" / "vadose" / "thesis.ipynb"
+    work.parent.mkdir(parents=True, exist_ok=True)
+    work.write_text("mine")
+    password = first.password("vadose")
+    psutil.Process(first.record["pid"]).kill()
+    wait_for(
+        lambda: (
+            not psutil.pid_exists(first.record["pid"])
+            or psutil.Process(first.record["pid"]).status() == psutil.STATUS_ZOMBIE
+        ),
+        what="the end of the supervisor",
+    )
+
+    import time
+
+    before = time.monotonic()
+    second = start(state, "--no-s3")
+    assert time.monotonic() - before < 40
+    assert not first.processes(), "what the killed supervisor left must be gone"
+    assert work.read_text() == "mine"
+    assert second.password("vadose") == password
+    assert len(second.processes()) >= 3
+    stop(second)
+    wait_for(lambda: not second.processes(), timeout=20, what="the end of every process")
+    ports = set(second.record["ports"].values())
+    assert not [c for c in psutil.net_connections("inet") if c.status == psutil.CONN_LISTEN and c.laddr.port in ports]
+    assert vadose("hub", "status", "--state-dir", str(state), check=False).returncode == 3
+
+
+def test_logs_are_shown(hub):
+    assert "JupyterHub" in vadose("hub", "logs", "hub", "-n", "400", "--state-dir", str(hub.state)).stdout
+    done = vadose("hub", "logs", "nothing", "--state-dir", str(hub.state), check=False)
+    assert "there are:" in done.stderr
+    assert Path(hub.state / "logs" / "hub.log").exists()
