@@ -1,0 +1,261 @@
+"""From comparable products to error estimates, a merged product and its scores. Pure functions on what `prepare` made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from vadose import merge
+from vadose.harmonize import at_points
+from vadose.metrics import collocation, compare, covariance, moments, pooled
+from vadose.metrics.moments import OTHER, PRODUCT
+from vadose.study.model import Study
+
+SCORES = ("bias", "ubrmsd", "rmsd", "pearson")
+
+
+def together(parts: dict[str, xr.Dataset]) -> xr.DataArray:
+    """Products side by side: (product, time, place...)."""
+    names = xr.DataArray(list(parts), dims=PRODUCT, name=PRODUCT)
+    return xr.concat(
+        [p.soil_moisture for p in parts.values()], names, join="override", coords="minimal", compat="override"
+    )
+
+
+def places_of(data: xr.DataArray) -> list[str]:
+    """The dimensions that are neither product nor time."""
+    return [str(d) for d in data.dims if d not in (PRODUCT, "time")]
+
+
+def collocate(data: xr.DataArray, study: Study) -> xr.Dataset:
+    """Error sd, correlation with the unknown truth and scaling factor of each product by place; merged states, no reference.
+
+    Three products without declared pairs go through triple collocation, more through the N-way form.
+    """
+    chosen = data.sel({PRODUCT: list(study.collocate)})
+    pairs = [p for p in study.correlated if set(p) <= set(study.collocate)]
+    return _estimate(moments(chosen), len(study.collocate), pairs)
+
+
+def _estimate(state: xr.Dataset, count: int, pairs: Sequence[tuple[str, str]]) -> xr.Dataset:
+    if count == 3 and not pairs:
+        out = collocation.triple_collocation(state)
+        out["error_covariance"] = merge.diagonal(out.error_variance)
+        return out
+    out = collocation.extended(state, correlated=pairs)
+    # A rejected product has no error variance: its row must not enter the merging either.
+    good = out.error_variance.notnull()
+    out["error_covariance"] = out.error_covariance.where(good & good.rename({PRODUCT: OTHER}))
+    return out
+
+
+def regional(data: xr.DataArray, study: Study, *, rng: int = 0) -> pd.DataFrame:
+    """Error estimates of the whole region with bootstrap intervals: months of pooled states are drawn in blocks.
+
+    States are additive, so a draw costs a sum of a few small matrices, not another pass over the data.
+    """
+    chosen = data.sel({PRODUCT: list(study.collocate)})
+    pairs = [p for p in study.correlated if set(p) <= set(study.collocate)]
+    spatial = places_of(chosen)
+    anomaly = chosen - chosen.where(chosen.notnull().all(PRODUCT)).mean("time")
+    length = study.block_days
+    blocks = [
+        pooled(moments(anomaly.isel(time=slice(k, k + length))), spatial)
+        for k in range(0, anomaly.sizes["time"], length)
+    ]
+    blocks = [b for b in blocks if float(b.n) > 0]
+    states = xr.concat(blocks, "block")
+    whole = _estimate(pooled(states, "block"), len(study.collocate), pairs)
+    generator = np.random.default_rng(rng)
+    picked = xr.DataArray(
+        generator.integers(0, len(blocks), (max(study.bootstrap, 1), len(blocks))), dims=("draw", "block")
+    )
+    spread = _estimate(pooled(states.isel(block=picked), "block"), len(study.collocate), pairs).error_sd
+    rows = []
+    for name in study.collocate:
+        low, high = (float(v) for v in np.nanpercentile(spread.sel({PRODUCT: name}), [2.5, 97.5]))
+        one = whole.sel({PRODUCT: name})
+        rows.append(
+            {
+                "product": name,
+                "error_sd": float(one.error_sd),
+                "low": low,
+                "high": high,
+                "snr_db": float(one.snr_db),
+                "correlation": float(one.correlation),
+                "n": int(whole.n),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def rescaled(data: xr.DataArray, estimates: xr.Dataset, study: Study) -> tuple[xr.DataArray, xr.DataArray]:
+    """Products on the scale of the reference, and their error covariance on that scale.
+
+    x' = beta (x - mean) + mean of the reference over common days; beta is the ratio of signal amplitudes that collocation
+    found, so noise does not shrink the signal as it does in variance matching. Where a place has no valid estimate, the
+    region's median takes its part: the place is merged with the region's errors.
+    """
+    names = list(study.collocate)
+    chosen = data.sel({PRODUCT: names})
+    common = chosen.notnull().all(PRODUCT)
+    mean = chosen.where(common).mean("time")
+    reference = study.reference if study.reference in names else names[0]
+    beta = estimates.beta / estimates.beta.sel({PRODUCT: reference}, drop=True)
+    spatial = places_of(chosen)
+    beta = beta.where((beta > 0.2) & (beta < 5.0))
+    beta = beta.fillna(beta.median(spatial)) if spatial else beta
+    error = estimates.error_covariance
+    whole = error.notnull().all([PRODUCT, OTHER])
+    error = error.where(whole, error.where(whole).median(spatial)) if spatial else error
+    scaled = beta * (chosen - mean) + mean.sel({PRODUCT: reference}, drop=True)
+    return scaled.transpose(PRODUCT, "time", ...), error * beta * beta.rename({PRODUCT: OTHER})
+
+
+def merged(data: xr.DataArray, estimates: xr.Dataset, study: Study) -> xr.Dataset:
+    """The merged product with its standard error, the number of products in each value and their weights."""
+    scaled, error = rescaled(data, estimates, study)
+    return merge.blend(scaled, error)
+
+
+def discrepancies(data: xr.DataArray, study: Study, *, draws: int = 1000, rng: int = 0) -> pd.DataFrame:
+    """Bias of each family to the median of the collocated products, where all of those have values, with a block-bootstrap interval.
+
+    "drier" when the interval lies below zero, "wetter" when above, else "not told apart".
+    """
+    core = data.sel({PRODUCT: list(study.collocate)})
+    middle = core.where(core.notnull().all(PRODUCT)).median(PRODUCT)
+    departure = (data - middle).mean(places_of(data)).dropna("time", how="all")
+    generator = np.random.default_rng(rng)
+    families: dict[str, list[str]] = {}
+    for source in study.sources:
+        families.setdefault(source.family, []).append(source.name)
+    groups = [(family, members) for family, members in families.items()] + [(s.name, [s.name]) for s in study.sources]
+    rows = []
+    for label, members in groups:
+        series = departure.sel({PRODUCT: members}).mean(PRODUCT).dropna("time").values
+        days = series.size
+        if days < 2 * study.block_days:
+            low = high = np.nan
+        else:
+            blocks = -(-days // study.block_days)
+            starts = generator.integers(0, days, (draws, blocks))
+            index = ((starts[..., None] + np.arange(study.block_days)) % days).reshape(draws, -1)[:, :days]
+            low, high = np.percentile(series[index].mean(axis=1), [2.5, 97.5])
+        verdict = "drier" if high < 0 else "wetter" if low > 0 else "not told apart"
+        rows.append(
+            {
+                "of": label,
+                "kind": "family" if label in families else "product",
+                "members": ", ".join(members),
+                "bias": float(series.mean()) if days else np.nan,
+                "low": low,
+                "high": high,
+                "verdict": verdict,
+                "days": days,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def against_stations(data: xr.DataArray, merged_product: xr.Dataset, stations: xr.Dataset) -> pd.DataFrame:
+    """Scores of every product and the merged one at each station: tidy rows (product, station, score, value, low, high, n, n_eff)."""
+    tables = []
+    candidates = {str(n): data.sel({PRODUCT: n}, drop=True) for n in data[PRODUCT].values} | {
+        "merged": merged_product.soil_moisture
+    }
+    for name, values in candidates.items():
+        at = at_points(values, stations.lat.reset_coords(drop=True), stations.lon.reset_coords(drop=True))
+        reference, other = xr.align(stations.soil_moisture, at.assign_coords(station=stations.station), join="inner")
+        tables.append(_tidy(compare(reference, other), name))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _tidy(scores: xr.Dataset, product: str) -> pd.DataFrame:
+    rows: list[dict[str, Any]] = []
+    for k, station in enumerate(scores.station.values):
+        one = scores.isel(station=k)
+        for score in SCORES:
+            rows.append(
+                {
+                    "product": product,
+                    "station": str(station),
+                    "lat": float(one.lat),
+                    "lon": float(one.lon),
+                    "score": score,
+                    "value": float(one[score]),
+                    "low": float(one[f"{score}_low"]) if f"{score}_low" in one else np.nan,
+                    "high": float(one[f"{score}_high"]) if f"{score}_high" in one else np.nan,
+                    "units": one[score].attrs.get("units", "1"),
+                    "n": int(one.n),
+                    "n_eff": float(one.n_eff),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def against_truth(
+    data: xr.DataArray, estimates: xr.Dataset, merged_product: xr.Dataset, truth: xr.Dataset, study: Study
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """What a synthetic study alone can know: the true error of every product beside the estimated one, and whether intervals hold.
+
+    Truth is carried to the reference's scale by regression at each place (the truth has no error, so this is unbiased); the
+    true error of a product is the sd of what then remains, on days that the merged product has too.
+    """
+    names = list(study.collocate)
+    reference = study.reference if study.reference in names else names[0]
+    true = truth.soil_moisture
+    state = moments(
+        xr.concat(
+            [true, data.sel({PRODUCT: reference}, drop=True)],
+            xr.DataArray(["truth", "reference"], dims=PRODUCT, name=PRODUCT),
+            join="override",
+            coords="minimal",
+            compat="override",
+        )
+    )
+    c = covariance(state)
+    slope = c.sel({PRODUCT: "truth", OTHER: "reference"}, drop=True) / c.sel(
+        {PRODUCT: "truth", OTHER: "truth"}, drop=True
+    )
+    line = slope * (true - state["mean"].sel({PRODUCT: "truth"}, drop=True)) + state["mean"].sel(
+        {PRODUCT: "reference"}, drop=True
+    )
+    scaled, error = rescaled(data, estimates, study)
+    after = merged_product.soil_moisture - line
+    rows = []
+    for name in names:
+        rest = scaled.sel({PRODUCT: name}, drop=True) - line
+        stated = np.sqrt(float(error.sel({PRODUCT: name, OTHER: name}).mean()))
+        same = after.where(rest.notnull())
+        rows.append(
+            {
+                "product": name,
+                "true_error_sd": _sd(rest),
+                "estimated_error_sd": stated,
+                "merged_on_its_days": _sd(same),
+                "n": int(rest.count()),
+            }
+        )
+    sigma = merged_product.soil_moisture_standard_error
+    inside = (np.abs(after) <= sigma).where(after.notnull() & sigma.notnull())
+    whole = _sd(after)
+    rows.append(
+        {
+            "product": "merged",
+            "true_error_sd": whole,
+            "estimated_error_sd": float(np.sqrt((sigma**2).mean())),
+            "merged_on_its_days": whole,
+            "n": int(after.count()),
+        }
+    )
+    return pd.DataFrame(rows), {"coverage_68": float(inside.mean()), "n": int(inside.count())}
+
+
+def _sd(rest: xr.DataArray) -> float:
+    """Spread of a residual about its mean at each place, over all places."""
+    return float(np.sqrt(((rest - rest.mean("time")) ** 2).mean()))
