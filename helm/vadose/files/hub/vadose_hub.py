@@ -40,6 +40,9 @@ def user_environment(settings):
         "DASK_GATEWAY__AUTH__TYPE": "jupyterhub",
         "VADOSE_ON_HUB": settings["kind"],
     }
+    if settings.get("jupyter_config"):
+        # Lab's own defaults: no news pop-up over the notebook, no question to the Internet for updates.
+        out["JUPYTER_CONFIG_PATH"] = settings["jupyter_config"]
     out.update(settings.get("environment", {}))
     return out
 
