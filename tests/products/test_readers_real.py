@@ -20,8 +20,15 @@ def test_smap_series_keeps_the_recommended_morning_pass(shared_data):
     raw = opened(shared_data / "smap/L3_v9_timeseries/0165.nc")
     out = products.standardize(raw, "smap_series")
     bits = raw.retrieval_qual_flag.values
-    good = np.isfinite(bits) & ((np.nan_to_num(bits, nan=65534).astype(int) & 1) == 0) & np.isfinite(raw.soil_moisture.values)
-    pairs = {(np.datetime64(t, "D"), int(k)) for t, k in zip(raw.time.values[good], raw.locationIndex.values[good], strict=True)}
+    good = (
+        np.isfinite(bits)
+        & ((np.nan_to_num(bits, nan=65534).astype(int) & 1) == 0)
+        & np.isfinite(raw.soil_moisture.values)
+    )
+    pairs = {
+        (np.datetime64(t, "D"), int(k))
+        for t, k in zip(raw.time.values[good], raw.locationIndex.values[good], strict=True)
+    }
     assert int(out.soil_moisture.count()) == len(pairs)
     assert float(out.soil_moisture.max()) <= 1.0
 
@@ -46,7 +53,14 @@ def test_gldas_kilograms_become_fractions_by_layer_thickness(shared_data):
     raw = opened(shared_data / "gldas/timeseries/0165.nc")
     out = products.standardize(raw, "gldas")
     profile = out.soil_moisture_profile.transpose("layer", "location", "time")
-    for k, (name, thickness) in enumerate({"SoilMoi0_10cm_inst": 0.1, "SoilMoi10_40cm_inst": 0.3, "SoilMoi40_100cm_inst": 0.6, "SoilMoi100_200cm_inst": 1.0}.items()):
+    for k, (name, thickness) in enumerate(
+        {
+            "SoilMoi0_10cm_inst": 0.1,
+            "SoilMoi10_40cm_inst": 0.3,
+            "SoilMoi40_100cm_inst": 0.6,
+            "SoilMoi100_200cm_inst": 1.0,
+        }.items()
+    ):
         np.testing.assert_allclose(profile.isel(layer=k).values * 1000 * thickness, raw[name].values, rtol=1e-12)
 
 
@@ -83,7 +97,9 @@ def test_c_f_4_flags_zero_and_eight_are_recommended():
     assert smap.recommended(bits).values.tolist() == [True, True, False, False, False, False]
     flags = smap.quality(xr.DataArray(np.array([0], "uint16")), xr.DataArray(np.array([1152], "uint16")))
     assert 1152 == (1 << 7) + (1 << 10)
-    assert int(flags[0]) == 128  # dense vegetation; bit 7 (radiometer freeze/thaw) is judged with the retrieval's own bit
+    assert (
+        int(flags[0]) == 128
+    )  # dense vegetation; bit 7 (radiometer freeze/thaw) is judged with the retrieval's own bit
 
 
 def test_uscrn_sentinels(shared_data):
@@ -116,7 +132,9 @@ def test_wrong_file_is_named():
 
 
 def test_ismn_any_line_end_and_bad_lines():
-    good = "N N St Name 45.1 -90.2 300.0 0.05 0.05 Probe X\n2017/01/01 00:00 0.21 U M\n2017/01/01 01:00 0.22 D01,D03 M\n"
+    good = (
+        "N N St Name 45.1 -90.2 300.0 0.05 0.05 Probe X\n2017/01/01 00:00 0.21 U M\n2017/01/01 01:00 0.22 D01,D03 M\n"
+    )
     for text in (good, good.replace("\n", "\r"), good.replace("\n", "\r\n")):
         header, table = ismn.parse(text, "a.stm")
         assert header["station"] == "St Name"

@@ -41,7 +41,9 @@ def open(path: str | Path, *, storage_options: dict | None = None) -> xr.Dataset
     table = pd.read_csv(io.StringIO(body), na_values=[MISSING, str(MISSING), "-9999.0"])
     start = next((c for c in ("TIMESTAMP_START", "TIMESTAMP") if c in table.columns), None)
     if start is None:
-        raise UnreadableFileError(f"{path}: no TIMESTAMP_START or TIMESTAMP column; found {', '.join(table.columns[:8])}")
+        raise UnreadableFileError(
+            f"{path}: no TIMESTAMP_START or TIMESTAMP column; found {', '.join(table.columns[:8])}"
+        )
     digits = table[start].astype("int64").astype(str)
     time = pd.to_datetime(digits, format={12: "%Y%m%d%H%M", 8: "%Y%m%d"}[len(digits.iloc[0])])
     step = (time.iloc[1] - time.iloc[0]).total_seconds() if len(time) > 1 else 86400.0
@@ -55,9 +57,13 @@ def open(path: str | Path, *, storage_options: dict | None = None) -> xr.Dataset
             values = values / step
         data[variable] = cf.describe(xr.DataArray(values, dims="time"), variable)
     if not data:
-        raise UnreadableFileError(f"{path}: none of {', '.join(COLUMNS)} is among the columns {', '.join(table.columns[:12])}")
+        raise UnreadableFileError(
+            f"{path}: none of {', '.join(COLUMNS)} is among the columns {', '.join(table.columns[:12])}"
+        )
     site = re.search(r"[A-Z]{2}-[A-Za-z0-9]{3}", Path(str(path)).name)
-    out = xr.Dataset(data, coords={"time": ("time", time.to_numpy())}).expand_dims(station=[site.group() if site else Path(str(path)).stem])
+    out = xr.Dataset(data, coords={"time": ("time", time.to_numpy())}).expand_dims(
+        station=[site.group() if site else Path(str(path)).stem]
+    )
     return tidy(out, product="ameriflux", source=out)
 
 

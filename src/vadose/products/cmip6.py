@@ -30,7 +30,9 @@ def standardize(dataset: xr.Dataset) -> xr.Dataset:
     """Whatever of the known variables is in `dataset` -> canonical. Masked ocean stays NaN; kg m-2 becomes m3 m-3 by the bounds."""
     known = {"mrsos", "mrsol", "mrso", *RENAMED} & set(dataset.data_vars)
     if not known:
-        raise UnreadableFileError(f"no CMIP6 land variable known to vadose ({', '.join(sorted({'mrsos', 'mrsol', 'mrso', *RENAMED}))}) in {', '.join(map(str, dataset.data_vars))}")
+        raise UnreadableFileError(
+            f"no CMIP6 land variable known to vadose ({', '.join(sorted({'mrsos', 'mrsol', 'mrso', *RENAMED}))}) in {', '.join(map(str, dataset.data_vars))}"
+        )
     out = xr.Dataset()
     for name in sorted(known & set(RENAMED)):
         values = dataset[name]
@@ -40,7 +42,9 @@ def standardize(dataset: xr.Dataset) -> xr.Dataset:
         out["soil_moisture_profile"], bounds = _layers(dataset)
         out = out.assign_coords(layer_bnds=(("layer", "bnds"), bounds))
     if "mrso" in dataset:
-        out["soil_moisture_content"] = cf.describe(dataset.mrso.clip(min=0.0), "soil_moisture_content", long_name="water of the whole soil column")
+        out["soil_moisture_content"] = cf.describe(
+            dataset.mrso.clip(min=0.0), "soil_moisture_content", long_name="water of the whole soil column"
+        )
     if "mrsos" in dataset:
         top, bottom = _scalar_bounds(dataset)
         values = (dataset.mrsos.clip(min=0.0) / (1000.0 * (bottom - top))).reset_coords(drop=True)

@@ -30,11 +30,17 @@ def standardize(dataset: xr.Dataset) -> xr.Dataset:
         extra["soil_temperature"] = cf.describe(dataset.stl1, "soil_temperature")
     cold = (dataset.stl1 < 273.15) if "stl1" in dataset else xr.zeros_like(dataset.swvl1, dtype=bool)
     snow = (dataset.sd > 0.005) if "sd" in dataset else xr.zeros_like(dataset.swvl1, dtype=bool)
-    flag = (cold * 1 + snow * 2).astype("uint8").assign_attrs(cf.flag_attrs(("frozen", "snow"), long_name="state of the soil"))
+    flag = (
+        (cold * 1 + snow * 2)
+        .astype("uint8")
+        .assign_attrs(cf.flag_attrs(("frozen", "snow"), long_name="state of the soil"))
+    )
     out = soil_moisture(dataset.swvl1, top=LAYERS[1][0], bottom=LAYERS[1][1], flag=flag, extra=extra)
     present = [k for k in LAYERS if f"swvl{k}" in dataset]
     if len(present) > 1:
-        profile = xr.concat([dataset[f"swvl{k}"].reset_coords(drop=True) for k in present], "layer").assign_attrs(units="m3 m-3", long_name="volumetric soil moisture of the layers")
+        profile = xr.concat([dataset[f"swvl{k}"].reset_coords(drop=True) for k in present], "layer").assign_attrs(
+            units="m3 m-3", long_name="volumetric soil moisture of the layers"
+        )
         out["soil_moisture_profile"] = coordinates(profile.to_dataset(name="p")).p
         out = out.assign_coords(layer_bnds=(("layer", "bnds"), [LAYERS[k] for k in present]))
     return tidy(out.transpose("time", ...), product="era5_land", source=dataset)

@@ -11,7 +11,16 @@ from vadose import cf
 from vadose.errors import UnreadableFileError
 from vadose.products.canonical import soil_moisture, tidy
 
-FLAGS = ("snow_or_frozen", "dense_vegetation", "no_convergence", "unphysical", "weights_below_threshold", "few_products", "barren", "other")
+FLAGS = (
+    "snow_or_frozen",
+    "dense_vegetation",
+    "no_convergence",
+    "unphysical",
+    "weights_below_threshold",
+    "few_products",
+    "barren",
+    "other",
+)
 #: Bits after which a value is not to be trusted; dense vegetation is kept and flagged.
 EXCLUDE = 0b11111101
 NO_DATA = 127
@@ -21,7 +30,9 @@ def standardize(dataset: xr.Dataset, *, exclude: int = EXCLUDE) -> xr.Dataset:
     """Images (time, lat, lon) or cell series (locations, time) -> canonical. `exclude` is the mask of flag bits to refuse."""
     name = next((n for n in ("sm", "SM") if n in dataset), None)
     if name is None:
-        raise UnreadableFileError(f"not ESA CCI / C3S soil moisture: expected 'sm', found {', '.join(map(str, dataset.data_vars))}")
+        raise UnreadableFileError(
+            f"not ESA CCI / C3S soil moisture: expected 'sm', found {', '.join(map(str, dataset.data_vars))}"
+        )
     raw = dataset["flag"] if "flag" in dataset else xr.zeros_like(dataset[name])
     bits = raw.fillna(NO_DATA).astype("int16")
     # Cell series number their flags 1, 2, 3, ... in a list of meanings; the numbers themselves are the bit sums of the images.

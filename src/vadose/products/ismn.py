@@ -15,7 +15,12 @@ from vadose.errors import UnreadableFileError, VadoseInputError
 from vadose.products.canonical import tidy
 
 #: ISMN short name -> (our variable, factor, offset).
-VARIABLES = {"sm": ("soil_moisture", 1.0, 0.0), "ts": ("soil_temperature", 1.0, 273.15), "p": ("precipitation_flux", 1.0 / 3600.0, 0.0), "ta": ("air_temperature", 1.0, 273.15)}
+VARIABLES = {
+    "sm": ("soil_moisture", 1.0, 0.0),
+    "ts": ("soil_temperature", 1.0, 273.15),
+    "p": ("precipitation_flux", 1.0 / 3600.0, 0.0),
+    "ta": ("air_temperature", 1.0, 273.15),
+}
 
 
 def parse(text: str, name: str) -> tuple[dict, pd.DataFrame]:
@@ -29,11 +34,30 @@ def parse(text: str, name: str) -> tuple[dict, pd.DataFrame]:
     words = lines[0].split()
     try:
         # cse, network, station (may hold spaces), lat, lon, elevation, depth from, depth to, sensor
-        at = next(k for k in range(2, len(words) - 4) if _is_number(words[k]) and _is_number(words[k + 1]) and _is_number(words[k + 2]) and _is_number(words[k + 3]) and _is_number(words[k + 4]))
+        at = next(
+            k
+            for k in range(2, len(words) - 4)
+            if _is_number(words[k])
+            and _is_number(words[k + 1])
+            and _is_number(words[k + 2])
+            and _is_number(words[k + 3])
+            and _is_number(words[k + 4])
+        )
         lat, lon, elevation, top, bottom = (float(w) for w in words[at : at + 5])
     except StopIteration as error:
-        raise UnreadableFileError(f"{name}: line 1: not an ISMN header (network, station, lat, lon, elevation, depth from, depth to, sensor): {lines[0][:120]!r}") from error
-    header = {"network": words[1], "station": " ".join(words[2:at]), "lat": lat, "lon": lon, "elevation": elevation, "top": top, "bottom": bottom, "sensor": " ".join(words[at + 5 :])}
+        raise UnreadableFileError(
+            f"{name}: line 1: not an ISMN header (network, station, lat, lon, elevation, depth from, depth to, sensor): {lines[0][:120]!r}"
+        ) from error
+    header = {
+        "network": words[1],
+        "station": " ".join(words[2:at]),
+        "lat": lat,
+        "lon": lon,
+        "elevation": elevation,
+        "top": top,
+        "bottom": bottom,
+        "sensor": " ".join(words[at + 5 :]),
+    }
     stamps, values, flags = [], [], []
     for number, line in enumerate(lines[1:], 2):
         if not line.strip():
@@ -44,12 +68,18 @@ def parse(text: str, name: str) -> tuple[dict, pd.DataFrame]:
             values.append(float(parts[2]))
             flags.append(parts[3] if len(parts) > 3 else "")
         except (IndexError, ValueError) as error:
-            raise UnreadableFileError(f"{name}: line {number}: expected 'YYYY/MM/DD HH:MM value flag', found {line[:80]!r}") from error
+            raise UnreadableFileError(
+                f"{name}: line {number}: expected 'YYYY/MM/DD HH:MM value flag', found {line[:80]!r}"
+            ) from error
     try:
         time = pd.to_datetime(stamps, format="%Y/%m/%d %H:%M")
     except ValueError as error:
-        bad = next(k for k, s in enumerate(stamps) if pd.isna(pd.to_datetime(s, format="%Y/%m/%d %H:%M", errors="coerce")))
-        raise UnreadableFileError(f"{name}: line {bad + 2}: {stamps[bad]!r} is not a time like 2017/05/01 13:00") from error
+        bad = next(
+            k for k, s in enumerate(stamps) if pd.isna(pd.to_datetime(s, format="%Y/%m/%d %H:%M", errors="coerce"))
+        )
+        raise UnreadableFileError(
+            f"{name}: line {bad + 2}: {stamps[bad]!r} is not a time like 2017/05/01 13:00"
+        ) from error
     return header, pd.DataFrame({"value": values, "flag": flags}, index=time)
 
 
@@ -88,18 +118,32 @@ def texts(place: str | Path | Iterable[str], storage_options: dict | None = None
 def variable_of(name: str) -> str:
     """The ISMN short name (`sm`, `ts`, ...) in a file name."""
     parts = Path(name).stem.split("_")
-    at = next((k for k in range(len(parts) - 1, 2, -1) if parts[k] in VARIABLES and k + 2 < len(parts) and _is_number(parts[k + 1])), None)
+    at = next(
+        (
+            k
+            for k in range(len(parts) - 1, 2, -1)
+            if parts[k] in VARIABLES and k + 2 < len(parts) and _is_number(parts[k + 1])
+        ),
+        None,
+    )
     return parts[at] if at is not None else ""
 
 
-def open(place: str | Path | Iterable[str], *, variables: Iterable[str] = ("soil_moisture",), storage_options: dict | None = None) -> xr.Dataset:
+def open(
+    place: str | Path | Iterable[str],
+    *,
+    variables: Iterable[str] = ("soil_moisture",),
+    storage_options: dict | None = None,
+) -> xr.Dataset:
     """Stations of a folder, zip or list of files -> one Dataset (station, time) hourly; a station here is one sensor at one depth.
 
     `attrs["failed"]` lists files that could not be read, each with its reason: one bad file does not stop the others.
     """
     wanted = {short: row for short, row in VARIABLES.items() if row[0] in set(variables)}
     if not wanted:
-        raise VadoseInputError(f"variables {list(variables)} are none of ISMN's here: {sorted(r[0] for r in VARIABLES.values())}")
+        raise VadoseInputError(
+            f"variables {list(variables)} are none of ISMN's here: {sorted(r[0] for r in VARIABLES.values())}"
+        )
     sensors: dict[tuple, dict] = {}
     failed: list[str] = []
     for name, text in texts(place, storage_options):
@@ -118,22 +162,34 @@ def open(place: str | Path | Iterable[str], *, variables: Iterable[str] = ("soil
         good = ~table["flag"].str.startswith("M")
         entry[variable] = (table["value"].where(good) * factor + offset, table["flag"])
     if not sensors:
-        raise UnreadableFileError(f"no readable ISMN file with {', '.join(variables)} in {place!s:.200}" + (f"; first failure: {failed[0]}" if failed else ""))
+        raise UnreadableFileError(
+            f"no readable ISMN file with {', '.join(variables)} in {place!s:.200}"
+            + (f"; first failure: {failed[0]}" if failed else "")
+        )
     out = _assemble(sensors, [row[0] for row in wanted.values()])
     out.attrs["failed"] = failed
     return tidy(out, product="ismn", source=out)
 
 
 def _assemble(sensors, variables):
-    time = pd.DatetimeIndex(sorted(set().union(*(e[v][0].index for e in sensors.values() for v in variables if v in e))))
+    time = pd.DatetimeIndex(
+        sorted(set().union(*(e[v][0].index for e in sensors.values() for v in variables if v in e)))
+    )
     heads = [e["header"] for e in sensors.values()]
     data = {}
     for variable in variables:
-        rows = [e[variable][0].reindex(time).to_numpy() if variable in e else np.full(time.size, np.nan) for e in sensors.values()]
+        rows = [
+            e[variable][0].reindex(time).to_numpy() if variable in e else np.full(time.size, np.nan)
+            for e in sensors.values()
+        ]
         data[variable] = cf.describe(xr.DataArray(np.stack(rows), dims=("station", "time")), variable)
     coords = {
         "time": time,
-        "station": ("station", [f"{h['network']}/{h['station']}@{h['bottom']:.2f}m" for h in heads], {"cf_role": "timeseries_id"}),
+        "station": (
+            "station",
+            [f"{h['network']}/{h['station']}@{h['bottom']:.2f}m" for h in heads],
+            {"cf_role": "timeseries_id"},
+        ),
         "network": ("station", [h["network"] for h in heads]),
         "lat": ("station", [h["lat"] for h in heads]),
         "lon": ("station", [h["lon"] for h in heads]),

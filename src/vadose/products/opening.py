@@ -47,7 +47,9 @@ def open_product(
         for name in variables:
             if name not in out:
                 raise unknown_name(f"variable of {collection}", name, out.data_vars)
-        linked = {a for name in variables for a in str(out[name].attrs.get("ancillary_variables", "")).split() if a in out}
+        linked = {
+            a for name in variables for a in str(out[name].attrs.get("ancillary_variables", "")).split() if a in out
+        }
         out = out[[*dict.fromkeys([*variables, *sorted(linked)])]]
     return out
 
@@ -58,7 +60,9 @@ def cut(dataset: xr.Dataset, bbox: BBox) -> xr.Dataset:
     if "lat" not in dataset.variables:
         return dataset
     inside_lat = (dataset.lat >= south) & (dataset.lat <= north)
-    inside_lon = (dataset.lon >= west) & (dataset.lon <= east) if west <= east else (dataset.lon >= west) | (dataset.lon <= east)
+    inside_lon = (
+        (dataset.lon >= west) & (dataset.lon <= east) if west <= east else (dataset.lon >= west) | (dataset.lon <= east)
+    )
     if dataset.lat.dims == dataset.lon.dims and dataset.lat.ndim == 1:
         return dataset.isel({dataset.lat.dims[0]: (inside_lat & inside_lon).values})
     if dataset.lat.ndim == 1:

@@ -13,7 +13,16 @@ from vadose import cf
 from vadose.errors import UnreadableFileError
 from vadose.products.canonical import soil_moisture, tidy
 
-FLAGS = ("not_recommended", "not_attempted", "not_successful", "freeze_thaw_undefined", "afternoon_pass", "snow_or_ice", "frozen_ground", "dense_vegetation")
+FLAGS = (
+    "not_recommended",
+    "not_attempted",
+    "not_successful",
+    "freeze_thaw_undefined",
+    "afternoon_pass",
+    "snow_or_ice",
+    "frozen_ground",
+    "dense_vegetation",
+)
 FILL = 65534
 #: Error sd where the product gives none: the mission's requirement [m3 m-3].
 MISSION_ERROR = 0.04
@@ -38,7 +47,9 @@ def recommended(retrieval: xr.DataArray) -> xr.DataArray:
 def standardize(dataset: xr.Dataset) -> xr.Dataset:
     """Both passes of a day -> one value: the morning's where recommended, else the afternoon's, flagged as such."""
     if "soil_moisture" not in dataset:
-        raise UnreadableFileError(f"not SMAP L3: expected soil_moisture (and soil_moisture_pm), found {', '.join(map(str, dataset.data_vars))}")
+        raise UnreadableFileError(
+            f"not SMAP L3: expected soil_moisture (and soil_moisture_pm), found {', '.join(map(str, dataset.data_vars))}"
+        )
     morning = dataset.soil_moisture.where(recommended(dataset.retrieval_qual_flag))
     flag = quality(dataset.retrieval_qual_flag, dataset.surface_flag)
     values = morning
@@ -50,4 +61,8 @@ def standardize(dataset: xr.Dataset) -> xr.Dataset:
         flag = xr.where(use, later | np.uint8(16), flag, keep_attrs=False).astype("uint8").assign_attrs(flag.attrs)
     error = xr.full_like(values, MISSION_ERROR)
     out = soil_moisture(values, top=0.0, bottom=0.05, error=error, flag=flag)
-    return tidy(out.assign_coords({n: dataset[n] for n in ("lat", "lon") if n in dataset.variables}), product="smap", source=dataset)
+    return tidy(
+        out.assign_coords({n: dataset[n] for n in ("lat", "lon") if n in dataset.variables}),
+        product="smap",
+        source=dataset,
+    )

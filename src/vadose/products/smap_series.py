@@ -42,8 +42,14 @@ def standardize(dataset: xr.Dataset, *, policy: str = "recommended") -> xr.Datas
     values, flags = np.full(size, np.nan), np.zeros(size, "uint8")
     at = (days.get_indexer(table["time"]), table["location"].to_numpy())
     values[at], flags[at] = table["value"], table["flag"]
-    coords = {"time": days, "lat": ("location", dataset.lat.values.astype(float)), "lon": ("location", dataset.lon.values.astype(float))}
+    coords = {
+        "time": days,
+        "lat": ("location", dataset.lat.values.astype(float)),
+        "lon": ("location", dataset.lon.values.astype(float)),
+    }
     moisture = xr.DataArray(values, dims=("time", "location"), coords=coords)
-    bits = xr.DataArray(flags, dims=("time", "location"), coords=coords, attrs=cf.flag_attrs(FLAGS, long_name="SMAP retrieval quality"))
+    bits = xr.DataArray(
+        flags, dims=("time", "location"), coords=coords, attrs=cf.flag_attrs(FLAGS, long_name="SMAP retrieval quality")
+    )
     out = soil_moisture(moisture, top=0.0, bottom=0.05, error=xr.full_like(moisture, MISSION_ERROR), flag=bits)
     return tidy(out, product="smap_series", source=dataset)

@@ -27,9 +27,13 @@ def open(path: str | Path) -> xr.Dataset:
     table = table.rename(columns={k: v for k, v in names.items() if k in table.columns})
     needed = {"time", "wban", "lat", "lon", "soil_moisture_5_daily"}
     if needed - set(table.columns):
-        raise UnreadableFileError(f"{path}: not USCRN daily data: columns {sorted(needed - set(table.columns))} are missing")
+        raise UnreadableFileError(
+            f"{path}: not USCRN daily data: columns {sorted(needed - set(table.columns))} are missing"
+        )
     stamp = table["time"]
-    table["time"] = pd.to_datetime(stamp.astype(str), format="%Y%m%d") if stamp.dtype.kind in "iu" else pd.to_datetime(stamp)
+    table["time"] = (
+        pd.to_datetime(stamp.astype(str), format="%Y%m%d") if stamp.dtype.kind in "iu" else pd.to_datetime(stamp)
+    )
     table["wban"] = table["wban"].astype(str).str.zfill(5)
     places = table.groupby("wban")[["lat", "lon"]].median()
     time = pd.DatetimeIndex(sorted(table["time"].unique()))
@@ -38,10 +42,14 @@ def open(path: str | Path) -> xr.Dataset:
         layers = []
         for depth in DEPTHS:
             column = f"{stem}_{depth}_daily"
-            wide = table.pivot_table(index="wban", columns="time", values=column, dropna=False, aggfunc="first").reindex(index=places.index, columns=time)
+            wide = table.pivot_table(
+                index="wban", columns="time", values=column, dropna=False, aggfunc="first"
+            ).reindex(index=places.index, columns=time)
             values = wide.to_numpy(dtype=float)
             layers.append(np.where(np.isin(values, MISSING), np.nan, values + offset))
-        data[variable] = cf.describe(xr.DataArray(np.stack(layers, axis=1), dims=("station", "depth", "time")), variable)
+        data[variable] = cf.describe(
+            xr.DataArray(np.stack(layers, axis=1), dims=("station", "depth", "time")), variable
+        )
     coords = {
         "time": time,
         "depth": ("depth", np.array(DEPTHS) / 100.0, {"units": "m", "positive": "down", "standard_name": "depth"}),
