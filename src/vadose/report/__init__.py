@@ -1,1 +1,7 @@
-"""TBD."""
+"""Reports: results on disk become pages that open without a network. No science is computed here."""
+
+from __future__ import annotations
+
+from vadose.report.page import write
+
+__all__ = ["write"]

@@ -134,7 +134,7 @@ def discrepancies(data: xr.DataArray, study: Study, *, draws: int = 1000, rng: i
     families: dict[str, list[str]] = {}
     for source in study.sources:
         families.setdefault(source.family, []).append(source.name)
-    groups = [(family, members) for family, members in families.items()] + [(s.name, [s.name]) for s in study.sources]
+    groups = list(families.items()) + [(s.name, [s.name]) for s in study.sources]
     rows = []
     for label, members in groups:
         series = departure.sel({PRODUCT: members}).mean(PRODUCT).dropna("time").values

@@ -1,0 +1,167 @@
+"""Figures of a report as PNG data, drawn from results on disk. Colors serve color-blind readers; units are on every axis."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+#: Okabe and Ito's palette; the merged product is always black.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
+STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "svg.fonttype": "none",
+    "figure.dpi": 130,
+}
+
+
+def _png(figure: Any) -> str:
+    import matplotlib.pyplot as plt
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _start():
+    import matplotlib
+
+    matplotlib.use("Agg", force=False)
+    import matplotlib.pyplot as plt
+
+    plt.rcParams.update(STYLE)
+    return plt
+
+
+def color_of(names: list[str]) -> dict[str, str]:
+    """A color for each product, the same in every figure."""
+    return {n: COLORS[k % len(COLORS)] for k, n in enumerate(names)} | {"merged": "black"}
+
+
+def maps(panels: list[tuple[str, xr.DataArray, str]], *, units: str) -> str:
+    """Maps side by side: (title, field with lat and lon, colormap); each has its own scale, written beside it."""
+    plt = _start()
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(4.3 * columns, 3.7 * rows), layout="constrained", squeeze=False)
+    for axis in axes.flat[len(panels) :]:
+        axis.remove()
+    for axis, (title, field, cmap) in zip(axes.flat, panels, strict=False):
+        low, high = np.nanpercentile(field, [2, 98])
+        if field.ndim == 2:
+            shown = axis.pcolormesh(
+                field.lon,
+                field.lat,
+                field.transpose("lat", "lon"),
+                cmap=cmap,
+                vmin=low,
+                vmax=high,
+                shading="nearest",
+                rasterized=True,
+            )
+        else:
+            shown = axis.scatter(
+                field.lon, field.lat, c=field, cmap=cmap, vmin=low, vmax=high, s=90, edgecolor="0.3", linewidth=0.5
+            )
+        axis.set(title=title, xlabel="longitude [°E]", ylabel="latitude [°N]")
+        figure.colorbar(shown, ax=axis, label=units, shrink=0.85)
+    return _png(figure)
+
+
+def series(products: pd.DataFrame, merged: pd.Series, sigma: pd.Series, truth: pd.Series | None = None) -> str:
+    """Regional means: every product thin, the merged one black with its one-sigma band."""
+    plt = _start()
+    figure, axis = plt.subplots(figsize=(11, 3.8), layout="constrained")
+    colors = color_of(list(products.columns))
+    for name in products:
+        axis.plot(products.index, products[name], color=colors[name], lw=0.9, alpha=0.8, label=name)
+    axis.fill_between(
+        merged.index,
+        merged - sigma,
+        merged + sigma,
+        color="black",
+        alpha=0.18,
+        lw=0,
+        label="merged ± 1 σ (mean of places)",
+    )
+    axis.plot(merged.index, merged, color="black", lw=1.6, label="merged")
+    axis.set(ylabel="soil moisture [m³ m⁻³]")
+    axis.margins(x=0.01)
+    axis.legend(ncol=4, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.08))
+    return _png(figure)
+
+
+def errors(table: pd.DataFrame, truth: pd.DataFrame | None = None) -> str:
+    """Estimated error sd with its interval; beside it the true error where it is known."""
+    plt = _start()
+    figure, axis = plt.subplots(figsize=(6.4, 0.55 * len(table) + 1.3), layout="constrained")
+    at = np.arange(len(table))[::-1]
+    axis.errorbar(
+        table["error_sd"],
+        at,
+        xerr=[table["error_sd"] - table["low"], table["high"] - table["error_sd"]],
+        fmt="o",
+        color="#0072B2",
+        capsize=4,
+        label="estimated, 95 % interval",
+    )
+    if truth is not None:
+        known = truth.set_index("product")["true_scaled"] if "true_scaled" in truth else None
+        if known is not None:
+            axis.plot([known.get(p, np.nan) for p in table["product"]], at, "D", color="#D55E00", ms=6, label="true")
+    axis.set_yticks(at, table["product"])
+    axis.set(xlabel="random error, 1 σ [m³ m⁻³]", xlim=(0, None))
+    axis.set_ylim(-0.6, len(table) - 0.4)
+    axis.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.25), ncol=2)
+    return _png(figure)
+
+
+def intervals(table: pd.DataFrame) -> str:
+    """Biases with intervals about zero, one row a family or product."""
+    plt = _start()
+    figure, axis = plt.subplots(figsize=(6.4, 0.45 * len(table) + 1.2), layout="constrained")
+    at = np.arange(len(table))[::-1]
+    tint = {"drier": "#B35806", "wetter": "#2166AC"}
+    axis.axvline(0, color="0.5", lw=1)
+    for y, row in zip(at, table.itertuples(), strict=True):
+        color = tint.get(str(row.verdict), "0.45")
+        axis.errorbar(
+            [row.bias],
+            [y],
+            xerr=[[row.bias - row.low], [row.high - row.bias]] if np.isfinite(row.low) else None,
+            fmt="o",
+            color=color,
+            capsize=4,
+        )
+    axis.set_yticks(at, table["of"])
+    axis.set(xlabel="bias to the median of products [m³ m⁻³]   (left: drier, right: wetter)")
+    axis.set_ylim(-0.6, len(table) - 0.4)
+    return _png(figure)
+
+
+def station_scores(table: pd.DataFrame) -> str:
+    """Distribution over stations of ubRMSD and correlation, one row a product, the merged one last."""
+    plt = _start()
+    names = [n for n in dict.fromkeys(table["product"]) if n != "merged"] + ["merged"]
+    figure, axes = plt.subplots(1, 2, figsize=(10, 0.5 * len(names) + 1.4), layout="constrained", sharey=True)
+    colors = color_of(names[:-1])
+    for axis, (score, label) in zip(
+        axes, (("ubrmsd", "ubRMSD to stations [m³ m⁻³]"), ("pearson", "correlation with stations [1]")), strict=True
+    ):
+        for y, name in enumerate(reversed(names)):
+            values = table[(table["product"] == name) & (table["score"] == score)]["value"].dropna()
+            axis.plot(values, np.full(len(values), y), "|", color=colors[name], ms=14, alpha=0.7)
+            if len(values):
+                axis.plot(values.median(), y, "o", color=colors[name], ms=7)
+        axis.set(xlabel=label)
+        axis.set_yticks(range(len(names)), list(reversed(names)))
+    return _png(figure)
