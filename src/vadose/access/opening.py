@@ -103,7 +103,7 @@ def _open_kerchunk(catalog: Catalog, entry: dict, how: dict, hrefs: Sequence[str
     references = _fetch_json(address)
     target = next((v[0] for v in references["refs"].values() if isinstance(v, list)), "")
     options = storage_options(target)
-    storage = {
+    storage: dict[str, Any] = {
         "fo": references,
         "remote_protocol": "s3" if target.startswith("s3://") else "file",
         "remote_options": {**options, "asynchronous": True} if options else {},

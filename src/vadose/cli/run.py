@@ -28,7 +28,7 @@ def command(study: Path, output: Path, fresh: bool, workers: int | None) -> None
     import contextlib
 
     from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
     from vadose import report
     from vadose.study import run
@@ -42,7 +42,7 @@ def command(study: Path, output: Path, fresh: bool, workers: int | None) -> None
         bar = stack.enter_context(
             Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console)
         )
-        tasks: dict[str, object] = {}
+        tasks: dict[str, TaskID] = {}
 
         def tell(step: str, state: str) -> None:
             if state == "start":

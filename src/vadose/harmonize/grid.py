@@ -101,7 +101,9 @@ def overlaps(source: np.ndarray, target: np.ndarray, *, period: float | None = N
     s = np.sort(np.stack([source[:-1], source[1:]], axis=1), axis=1)
     t = np.sort(np.stack([target[:-1], target[1:]], axis=1), axis=1)
     shifts = (0.0,) if period is None else (-2 * period, -period, 0.0, period, 2 * period)
-    start, index, weight = [0], [], []
+    start: list[int] = [0]
+    index: list[int] = []
+    weight: list[float] = []
     for low, high in t:
         for shift in shifts:
             shared = np.minimum(s[:, 1] + shift, high) - np.maximum(s[:, 0] + shift, low)

@@ -7,6 +7,7 @@ kernel connection fails once before it falls back. This module replaces the one 
 from __future__ import annotations
 
 import urllib.parse
+from typing import Any
 
 
 def main() -> None:
@@ -23,6 +24,8 @@ def main() -> None:
             for name in [n for n in request.headers if n.lower().startswith("x-forwarded-")]:
                 request.headers[name] = request.headers[name].lstrip(",")
             return request
+
+        ws_client: Any = None
 
         def select_subprotocol(self, subprotocols):
             return getattr(self.ws_client, "selected_subprotocol", None)

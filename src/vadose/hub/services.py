@@ -138,7 +138,7 @@ def jupyterhub(
         "log_level": "INFO",
     }
     gateway_file = state.write_secret("gateway-settings.json", json.dumps(gateway, indent=1))
-    settings = {
+    settings: dict[str, Any] = {
         "kind": "local",
         "state": str(state.root),
         "hub_id": hub_id,

@@ -210,7 +210,7 @@ def application(folder: Folder, prefix: str):
         search_post_request_model=create_post_request_model([paging]),
         items_get_request_model=create_request_model(
             "ItemsUri", base_model=ItemCollectionUri, mixins=[paging.GET], request_type="GET"
-        ),
+        ),  # type: ignore[arg-type]
     )
     app = api.app
 

@@ -34,7 +34,7 @@ def _blend(data, covariance, nonneg, shrinkage):
             days = code[cell] == number
             value[cell, days] = flat[cell][np.ix_(days, at)] @ w
             variance[cell, days] = v
-            used[np.ix_([cell], np.flatnonzero(days), at)] = w
+            used[np.ix_(np.array([cell]), np.flatnonzero(days), at)] = w
     shape = data.shape[:-1]
     return (
         value.reshape(shape),

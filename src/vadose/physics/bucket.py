@@ -10,6 +10,7 @@ doi:10.1016/0022-1694(92)90096-E), a linear stress function between wilting and 
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -81,7 +82,8 @@ def _kernel(rain, demand, first, second, *fields, depths):
     e = np.ascontiguousarray(np.broadcast_to(demand, shape).reshape(-1, shape[-1]), dtype=float)
     theta = np.empty((*p.shape, 2))
     fluxes = np.empty((*p.shape, 3))
-    _run(p, e, np.stack(flat[:2], axis=1), *flat[2:], depths[0], depths[1], theta, fluxes)
+    limits: tuple[Any, ...] = tuple(flat[2:])
+    _run(p, e, np.stack(flat[:2], axis=1), *limits, depths[0], depths[1], theta, fluxes)  # type: ignore[call-arg]
     return np.concatenate([theta, fluxes], axis=-1).reshape(*shape, 5)
 
 
@@ -117,6 +119,8 @@ def two_layer(
     fields = _complete(parameters)
     rain = units.convert(precipitation, "mm d-1")
     demand = units.convert(potential_evaporation, "mm d-1")
+    first: Any
+    second: Any
     if isinstance(initial, xr.DataArray):
         first, second = initial.isel(depth=0, drop=True), initial.isel(depth=1, drop=True)
     else:

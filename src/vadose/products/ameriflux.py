@@ -38,7 +38,7 @@ def open(path: str | Path, *, storage_options: dict | None = None) -> xr.Dataset
     with fsspec.open(str(path), "rb", **(storage_options or {})) as file:
         text = file.read().decode("utf-8", "replace")
     body = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
-    table = pd.read_csv(io.StringIO(body), na_values=[MISSING, str(MISSING), "-9999.0"])
+    table = pd.read_csv(io.StringIO(body), na_values=[str(MISSING), "-9999.0"])
     start = next((c for c in ("TIMESTAMP_START", "TIMESTAMP") if c in table.columns), None)
     if start is None:
         raise UnreadableFileError(

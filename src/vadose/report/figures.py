@@ -12,7 +12,7 @@ import xarray as xr
 
 #: Okabe and Ito's palette; the merged product is always black.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
-STYLE = {
+STYLE: dict[str, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -32,13 +32,13 @@ def _png(figure: Any) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _start():
+def _start() -> Any:
     import matplotlib
 
     matplotlib.use("Agg", force=False)
     import matplotlib.pyplot as plt
 
-    plt.rcParams.update(STYLE)
+    plt.rcParams.update(STYLE)  # type: ignore[arg-type]
     return plt
 
 
@@ -82,7 +82,7 @@ def series(products: pd.DataFrame, merged: pd.Series, sigma: pd.Series, truth: p
     plt = _start()
     figure, axis = plt.subplots(figsize=(11, 3.8), layout="constrained")
     colors = color_of(list(products.columns))
-    for name in products:
+    for name in map(str, products.columns):
         axis.plot(products.index, products[name], color=colors[name], lw=0.9, alpha=0.8, label=name)
     axis.fill_between(
         merged.index,
@@ -132,7 +132,8 @@ def intervals(table: pd.DataFrame) -> str:
     at = np.arange(len(table))[::-1]
     tint = {"drier": "#B35806", "wetter": "#2166AC"}
     axis.axvline(0, color="0.5", lw=1)
-    for y, row in zip(at, table.itertuples(), strict=True):
+    rows: Any = table.itertuples()
+    for y, row in zip(at, rows, strict=True):
         color = tint.get(str(row.verdict), "0.45")
         axis.errorbar(
             [row.bias],

@@ -126,12 +126,12 @@ def _series(facts, merged, products) -> str:
 
 def _maps(merged, folder) -> str:
     estimates = xr.open_zarr(folder / "collocation.zarr", consolidated=False)
-    panels = [
+    panels: list[tuple[str, xr.DataArray, str]] = [
         ("merged, mean", merged.soil_moisture.mean("time").compute(), "YlGnBu"),
         ("its standard error, mean", merged.soil_moisture_standard_error.mean("time").compute(), "magma_r"),
     ]
     panels += [
-        (f"random error of {n}", estimates.error_sd.sel(product=n).compute(), "magma_r")
+        (f"random error of {n!s}", estimates.error_sd.sel(product=n).compute(), "magma_r")
         for n in estimates["product"].values
     ]
     panels = [(t, f, c) for t, f, c in panels if bool(f.notnull().any())]
@@ -144,7 +144,7 @@ def _maps(merged, folder) -> str:
 
 def _cell(value: Any) -> str:
     if isinstance(value, float | np.floating):
-        return "–" if not np.isfinite(value) else f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
+        return "–" if not np.isfinite(value) else f"{value:.4f}" if abs(float(value)) < 10 else f"{value:.1f}"
     if isinstance(value, int | np.integer):
         return f"{value:,}"
     return escape(str(value))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -94,7 +95,7 @@ def to_places(values: xr.DataArray, places: xr.DataArray) -> xr.DataArray:
     return out.assign_coords(location=np.arange(out.sizes["location"]))
 
 
-def source_on_study(source: Source, study: Study, failures: Failures, places: xr.DataArray | None) -> xr.Dataset:
+def source_on_study(source: Source, study: Study, failures: Failures, places: Any) -> xr.Dataset:
     """One source, ready to be compared: `soil_moisture` (time, lat, lon) or (time, location), daily over the whole period."""
     values = daily(at_layer(opened(source, study, failures), study))
     if study.resolution is not None:

@@ -164,10 +164,10 @@ class _Run:
             prepare.station_series(
                 study.stations, study, self.failures, lambda text: self.failures.add("stations", "stations", text)
             )
-            if study.stations
+            if study.stations is not None
             else None
         )
-        if stations is not None:
+        if stations is not None and study.stations is not None:
             tables["stations"] = self.table(
                 "stations",
                 self.fingerprint("stations", key, self.source_key(study.stations)),
@@ -200,7 +200,7 @@ class _Run:
                 places = parts[source.name]
         return {s.name: parts[s.name] for s in study.sources if s.name in parts}
 
-    def prepared(self, source: Source, places: xr.Dataset | None) -> xr.Dataset:
+    def prepared(self, source: Source, places: xr.DataArray | xr.Dataset | None) -> xr.Dataset:
         key = self.fingerprint(
             "prepare",
             *self.source_key(source),
