@@ -56,13 +56,18 @@ def _filter(values, sigma, days, scale, scale_sigma, out, error, quality):
 
 
 def exponential_filter(
-    surface: xr.DataArray, time_scale: float, *, error: float = 0.0, time_scale_error: float = 0.0
+    surface: xr.DataArray,
+    time_scale: float,
+    *,
+    error: float = 0.0,
+    time_scale_error: float = 0.0,
+    minimum_quality: float = MINIMUM_QUALITY,
 ) -> xr.Dataset:
     """Soil water index of a surface series (time, ...): a mean of the past, weighted by exp(-age / T).
 
     `time_scale` T [d]; `error` is the standard error of a surface value, `time_scale_error` that of T [d]. Gaps longer than
     3 T start anew. Returns `soil_water_index` (unit of the input), `_standard_error`, `quality` (share of the memory that is
-    filled, 1) and a flag: `little_memory` below 0.3 (NaN there), `held` on days without observation.
+    filled, 1) and a flag: `little_memory` below `minimum_quality` (NaN there), `held` on days without observation.
     """
     cf.check_time(surface)
     if time_scale <= 0:
@@ -85,7 +90,7 @@ def exponential_filter(
         output_dtypes=[float] * 3,
     )
     index, sigma, quality = (a.transpose(*surface.dims) for a in (index, sigma, quality))
-    little = quality < MINIMUM_QUALITY
+    little = quality < minimum_quality
     attrs = {"units": surface.attrs.get("units", "1")}
     out = xr.Dataset({"soil_water_index": index.where(~little).assign_attrs(**attrs, long_name="soil water index")})
     out["soil_water_index_standard_error"] = sigma.where(~little).assign_attrs(**attrs)
