@@ -45,18 +45,11 @@ def command(study: Path, output: Path, fresh: bool, workers: int | None) -> None
         tasks: dict[str, TaskID] = {}
 
         def tell(step: str, state: str) -> None:
-            if state == "start":
+            if step not in tasks:
                 tasks[step] = bar.add_task(step, total=1)
-            elif step in tasks:
-                bar.update(
-                    tasks[step],
-                    completed=1,
-                    description=f"{step}  [green]{state}[/green]"
-                    if state != "failed"
-                    else f"{step}  [red]failed[/red]",
-                )  # type: ignore[arg-type]
-            else:
-                bar.add_task(f"{step}  [dim]{state}[/dim]", total=1, completed=1)
+            if state != "start":
+                color = {"failed": "red", "kept": "dim"}.get(state, "green")
+                bar.update(tasks[step], completed=1, description=f"{step}  [{color}]{state}[/{color}]")
 
         folder = run(study, output, fresh=fresh, tell=tell)
         tell("report", "start")

@@ -13,6 +13,7 @@ import xarray as xr
 from vadose import cf
 from vadose.errors import UnreadableFileError, VadoseInputError
 from vadose.products.canonical import tidy
+from vadose.qc.flags import FLAGS
 
 #: ISMN short name -> (our variable, factor, offset).
 VARIABLES = {
@@ -132,10 +133,13 @@ def variable_of(name: str) -> str:
 def open(
     place: str | Path | Iterable[str],
     *,
-    variables: Iterable[str] = ("soil_moisture",),
+    variables: Iterable[str] = ("soil_moisture", "soil_temperature", "precipitation_flux"),
     storage_options: dict | None = None,
 ) -> xr.Dataset:
     """Stations of a folder, zip or list of files -> one Dataset (station, time) hourly; a station here is one sensor at one depth.
+
+    Soil temperature and rain are those of the same station, the temperature at the nearest depth. `soil_moisture_flag` holds
+    the network's own flags (C01 ... D10, G) as bits; nothing is removed by them.
 
     `attrs["failed"]` lists files that could not be read, each with its reason: one bad file does not stop the others.
     """
@@ -144,7 +148,7 @@ def open(
         raise VadoseInputError(
             f"variables {list(variables)} are none of ISMN's here: {sorted(r[0] for r in VARIABLES.values())}"
         )
-    sensors: dict[tuple, dict] = {}
+    records: dict[str, list[tuple[dict, pd.DataFrame]]] = {}
     failed: list[str] = []
     for name, text in texts(place, storage_options):
         short = variable_of(name)
@@ -155,34 +159,46 @@ def open(
         except UnreadableFileError as error:
             failed.append(str(error))
             continue
-        variable, factor, offset = wanted[short]
-        key = (header["network"], header["station"], header["top"], header["bottom"], header["sensor"])
-        entry = sensors.setdefault(key, {"header": header})
-        table = table[~table.index.duplicated()]
-        good = ~table["flag"].str.startswith("M")
-        entry[variable] = (table["value"].where(good) * factor + offset, table["flag"])
-    if not sensors:
+        records.setdefault(short, []).append((header, table[~table.index.duplicated()]))
+    if not records:
         raise UnreadableFileError(
             f"no readable ISMN file with {', '.join(variables)} in {place!s:.200}"
             + (f"; first failure: {failed[0]}" if failed else "")
         )
-    out = _assemble(sensors, [row[0] for row in wanted.values()])
+    out = _assemble(records)
     out.attrs["failed"] = failed
     return tidy(out, product="ismn", source=out)
 
 
-def _assemble(sensors, variables):
-    time = pd.DatetimeIndex(
-        sorted(set().union(*(e[v][0].index for e in sensors.values() for v in variables if v in e)))
-    )
-    heads = [e["header"] for e in sensors.values()]
+def _companion(head: dict, candidates: list[tuple[dict, pd.DataFrame]]) -> pd.DataFrame | None:
+    """The record that belongs to a soil moisture sensor: of the same station, the nearest in depth."""
+    same = [r for r in candidates if (r[0]["network"], r[0]["station"]) == (head["network"], head["station"])]
+    if not same:
+        return None
+    return min(same, key=lambda r: (abs(r[0]["bottom"] - head["bottom"]), r[0]["sensor"] != head["sensor"]))[1]
+
+
+def _assemble(records):
+    """One station a soil moisture sensor (a sensor of the first variable where no soil moisture was asked for)."""
+    lead = "sm" if "sm" in records else next(iter(records))
+    time = pd.DatetimeIndex(sorted(set().union(*(t.index for rows in records.values() for _, t in rows))))
+    heads = [head for head, _ in records[lead]]
     data = {}
-    for variable in variables:
-        rows = [
-            e[variable][0].reindex(time).to_numpy() if variable in e else np.full(time.size, np.nan)
-            for e in sensors.values()
-        ]
-        data[variable] = cf.describe(xr.DataArray(np.stack(rows), dims=("station", "time")), variable)
+    for short, rows in records.items():
+        variable, factor, offset = VARIABLES[short]
+        tables = [table for _, table in rows] if short == lead else [_companion(head, rows) for head in heads]
+        values = np.full((len(heads), time.size), np.nan)
+        bits = np.zeros(values.shape, "uint32")
+        for k, table in enumerate(tables):
+            if table is None:
+                continue
+            at = time.get_indexer(table.index)
+            values[k, at] = table["value"].where(~table["flag"].str.startswith("M")) * factor + offset
+            bits[k, at] = FLAGS.encode(table["flag"])
+        data[variable] = cf.describe(xr.DataArray(values, dims=("station", "time")), variable)
+        if short == "sm":
+            data[f"{variable}_flag"] = xr.DataArray(bits, dims=("station", "time"), attrs=FLAGS.attrs())
+            data[variable] = data[variable].assign_attrs(ancillary_variables=f"{variable}_flag")
     coords = {
         "time": time,
         "station": (

@@ -69,9 +69,14 @@ def maps(panels: list[tuple[str, xr.DataArray, str]], *, units: str) -> str:
                 rasterized=True,
             )
         else:
+            axis.scatter(field.lon, field.lat, s=90, facecolor="none", edgecolor="0.7", linewidth=0.8)
+            known = field.notnull().values
+            here = field.isel({field.dims[0]: known})
             shown = axis.scatter(
-                field.lon, field.lat, c=field, cmap=cmap, vmin=low, vmax=high, s=90, edgecolor="0.3", linewidth=0.5
+                here.lon, here.lat, c=here, cmap=cmap, vmin=low, vmax=high, s=90, edgecolor="0.3", linewidth=0.5
             )
+            axis.margins(0.12)
+            axis.set_aspect(1 / np.cos(np.deg2rad(float(field.lat.mean()))), adjustable="datalim")
         axis.set(title=title, xlabel="longitude [°E]", ylabel="latitude [°N]")
         figure.colorbar(shown, ax=axis, label=units, shrink=0.85)
     return _png(figure)
@@ -100,8 +105,8 @@ def series(products: pd.DataFrame, merged: pd.Series, sigma: pd.Series, truth: p
     return _png(figure)
 
 
-def errors(table: pd.DataFrame, truth: pd.DataFrame | None = None) -> str:
-    """Estimated error sd with its interval; beside it the true error where it is known."""
+def errors(table: pd.DataFrame) -> str:
+    """Estimated error sd of each product with its interval."""
     plt = _start()
     figure, axis = plt.subplots(figsize=(6.4, 0.55 * len(table) + 1.3), layout="constrained")
     at = np.arange(len(table))[::-1]
@@ -112,16 +117,30 @@ def errors(table: pd.DataFrame, truth: pd.DataFrame | None = None) -> str:
         fmt="o",
         color="#0072B2",
         capsize=4,
-        label="estimated, 95 % interval",
     )
-    if truth is not None:
-        known = truth.set_index("product")["true_scaled"] if "true_scaled" in truth else None
-        if known is not None:
-            axis.plot([known.get(p, np.nan) for p in table["product"]], at, "D", color="#D55E00", ms=6, label="true")
     axis.set_yticks(at, table["product"])
     axis.set(xlabel="random error, 1 σ [m³ m⁻³]", xlim=(0, None))
     axis.set_ylim(-0.6, len(table) - 0.4)
-    axis.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.25), ncol=2)
+    return _png(figure)
+
+
+def against_truth(table: pd.DataFrame) -> str:
+    """Estimated and true error of each product side by side, and what the merged product has on that product's days."""
+    plt = _start()
+    figure, axis = plt.subplots(figsize=(7.2, 0.55 * len(table) + 1.5), layout="constrained")
+    at = np.arange(len(table))[::-1]
+    axis.hlines(at, 0, table[["true_error_sd", "estimated_error_sd"]].max(axis=1), color="0.88", lw=1)
+    marks = (
+        ("estimated_error_sd", "o", "#0072B2", "estimated"),
+        ("true_error_sd", "D", "#D55E00", "true"),
+        ("merged_on_its_days", "|", "black", "merged, true, on the same days"),
+    )
+    for name, marker, color, label in marks:
+        axis.plot(table[name], at, marker, color=color, ms=14 if marker == "|" else 7, mew=2.5, mfc="none", label=label)
+    axis.set_yticks(at, table["product"])
+    axis.set(xlabel="random error on the reference's scale, 1 σ [m³ m⁻³]", xlim=(0, None))
+    axis.set_ylim(-0.6, len(table) - 0.4)
+    figure.legend(frameon=False, loc="outside lower center", ncol=3)
     return _png(figure)
 
 
@@ -143,7 +162,8 @@ def intervals(table: pd.DataFrame) -> str:
             color=color,
             capsize=4,
         )
-    axis.set_yticks(at, table["of"])
+    labels = [f"{of} (family)" if kind == "family" else of for of, kind in zip(table["of"], table["kind"], strict=True)]
+    axis.set_yticks(at, labels)
     axis.set(xlabel="bias to the median of products [m³ m⁻³]   (left: drier, right: wetter)")
     axis.set_ylim(-0.6, len(table) - 0.4)
     return _png(figure)

@@ -23,11 +23,11 @@ main{max-width:62rem;margin:0 auto;padding:2rem 1.25rem 4rem}h1{font-size:1.75re
 p{margin:.5rem 0}.lead{font-size:1.05rem;color:var(--soft);max-width:48rem}.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(11rem,1fr));gap:.75rem;margin:1.2rem 0}
 .fact{background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.7rem .9rem}.fact b{display:block;font-size:1.3rem}.fact span{color:var(--soft);font-size:.88rem}
 figure{margin:1rem 0;background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.75rem;overflow-x:auto}figure img{max-width:100%;height:auto;display:block;margin:auto}figcaption{color:var(--soft);font-size:.88rem;margin-top:.5rem}
-.table{overflow-x:auto}table{border-collapse:collapse;font-size:.92rem;margin:.6rem 0;min-width:60%}th,td{padding:.35rem .7rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}th:first-child,td:first-child{text-align:left}thead th{color:var(--soft);font-weight:600;border-bottom:2px solid var(--line)}
+.table{overflow-x:auto}table{border-collapse:collapse;font-size:.92rem;margin:.6rem 0;min-width:60%}th,td{padding:.35rem .7rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}thead th{white-space:normal;vertical-align:bottom}th:first-child,td:first-child{text-align:left}thead th{color:var(--soft);font-weight:600;border-bottom:2px solid var(--line)}
 td.t{text-align:left;white-space:normal}.drier{color:#8a3f04;font-weight:600}.wetter{color:#174f8a;font-weight:600}.warn{border-left:4px solid var(--warn);background:#fdf4e7;padding:.6rem .9rem;border-radius:.25rem}
 nav{font-size:.9rem;margin:.8rem 0}nav a{margin-right:.9rem}a{color:var(--accent)}a:focus-visible,summary:focus-visible{outline:3px solid #e69f00;outline-offset:2px}
 code,pre{background:#eef2f1;border-radius:.25rem;font-size:.86em}code{padding:.1rem .3rem}pre{padding:.8rem;overflow-x:auto}details{margin:.6rem 0}summary{cursor:pointer;color:var(--accent)}
-@media(max-width:40rem){main{padding:1rem .9rem 3rem}h1{font-size:1.4rem}}@media print{nav,details>summary{display:none}details{display:block}}
+@media(max-width:40rem){figure img{max-width:none;width:38rem}main{padding:1rem .9rem 3rem}h1{font-size:1.4rem}}@media print{nav,details>summary{display:none}details{display:block}}
 """
 
 METHODS = (
@@ -70,7 +70,7 @@ def write(results: str | Path, *, name: str = "report.html") -> Path:
     data = json.dumps(
         {"provenance": facts, "tables": {k: json.loads(t.to_json(orient="records")) for k, t in tables.items()}}
     )
-    data = data.replace("</", "<\\/")  # a closing tag inside a string must not end the script element
+    data = data.replace("<", "\\u003c")  # no tag inside a string may end or open a script element
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>{escape(facts["study"])}</title>'
         f'<style>{STYLE}</style></head><body><main>{body}</main><script type="application/json" id="results">{data}</script></body></html>'
@@ -138,7 +138,7 @@ def _maps(merged, folder) -> str:
     picture = figures.maps(panels, units="m³ m⁻³")
     missing = int(estimates.error_sd.isnull().any("product").sum())
     total = int(np.prod([estimates.sizes[d] for d in estimates.n.dims]))
-    caption = f"Errors of single products on their own scale. At {missing} of {total} places collocation gave no valid estimate (too few common days, or a negative variance); there the region's median error takes its part."
+    caption = f"Errors of single products on their own scale. At {missing} of {total} places collocation gave no valid estimate (too few common days, or a negative variance); there the region's median error takes its part (grey or hollow)."
     return f'<section id="maps"><h2>Where it is wet, and how sure we are</h2>{_figure(picture, "Maps of merged soil moisture, its standard error and the random error of each product", caption)}</section>'
 
 
@@ -183,6 +183,7 @@ def _discrepancies(tables) -> str:
     said = "; ".join(f"{r.of}: {r.verdict}" for r in verdicts.itertuples())
     names = {
         "of": "family or product",
+        "kind": "kind",
         "bias": "bias [m³ m⁻³]",
         "low": "95 % low",
         "high": "95 % high",
@@ -190,7 +191,7 @@ def _discrepancies(tables) -> str:
         "days": "days",
     }
     picture = figures.intervals(table)
-    return f'<section id="discrepancies"><h2>Is remote sensing drier than the models?</h2><p><b>{escape(said)}.</b> “Drier” means that the whole interval lies below zero.</p>{_figure(picture, "Bias of each family and product to the median of products with intervals", "Bias to the median of the collocated products over places and days where all of those have values; intervals by block bootstrap.")}{_table(table, names, tint="verdict")}</section>'
+    return f'<section id="discrepancies"><h2>Is remote sensing drier than the models?</h2><p><b>{escape(said)}.</b> “Drier” means that the whole interval lies below zero.</p>{_figure(picture, "Bias of each family and product to the median of products with intervals", "Bias to the median of the collocated products over places and days where all of those have values (for a product that is not collocated: at least two of them); intervals by block bootstrap.")}{_table(table, names, tint="verdict")}</section>'
 
 
 def _stations(tables) -> str:
@@ -240,7 +241,11 @@ def _truth(facts, tables) -> str:
         "n": "n",
     }
     coverage = facts["facts"]["coverage_68"]
-    return f'<section id="truth"><h2>What only a synthetic Earth can tell</h2><p>The truth is known here. On the scale of the reference [m³ m⁻³]:</p>{_table(table, names)}<p>The merged product’s stated one-sigma interval holds the truth in <b>{100 * coverage:.1f} %</b> of {facts["facts"]["n"]:,} values; 68 % would be ideal.</p></section>'
+    picture = figures.against_truth(table)
+    inputs = table[table["product"] != "merged"]
+    better = int((inputs["merged_on_its_days"] < inputs["true_error_sd"]).sum())
+    said = f"On the days each has, the merged product is closer to the truth than {better} of the {len(inputs)} inputs."
+    return f'<section id="truth"><h2>What only a synthetic Earth can tell</h2><p>The truth is known here. {said} On the scale of the reference [m³ m⁻³]:</p>{_figure(picture, "Estimated and true random error of each product", "Circle: what collocation estimated without knowing the truth. Diamond: what it is.")}{_table(table, names)}<p>The merged product’s stated one-sigma interval holds the truth in <b>{100 * coverage:.1f} %</b> of {facts["facts"]["n"]:,} values; 68 % would be ideal.</p></section>'
 
 
 def _failures(failures) -> str:

@@ -10,7 +10,8 @@ import pandas as pd
 import xarray as xr
 
 from vadose import merge
-from vadose.harmonize import at_points
+from vadose.harmonize import anomaly, at_points
+from vadose.harmonize.climatology import short_term_anomaly
 from vadose.metrics import collocation, compare, covariance, moments, pooled
 from vadose.metrics.moments import OTHER, PRODUCT
 from vadose.study.model import Study
@@ -31,14 +32,23 @@ def places_of(data: xr.DataArray) -> list[str]:
     return [str(d) for d in data.dims if d not in (PRODUCT, "time")]
 
 
+def signal(data: xr.DataArray, study: Study) -> xr.DataArray:
+    """What collocation compares of the collocated products: their values, or departures from season or running mean as the study says."""
+    chosen = data.sel({PRODUCT: list(study.collocate)})
+    if study.climatology == "removed":
+        return anomaly(chosen.transpose("time", ...), kind="harmonics").transpose(*chosen.dims)
+    if study.climatology == "short-term":
+        return short_term_anomaly(chosen, minimum=5)
+    return chosen
+
+
 def collocate(data: xr.DataArray, study: Study) -> xr.Dataset:
     """Error sd, correlation with the unknown truth and scaling factor of each product by place; merged states, no reference.
 
     Three products without declared pairs go through triple collocation, more through the N-way form.
     """
-    chosen = data.sel({PRODUCT: list(study.collocate)})
     pairs = [p for p in study.correlated if set(p) <= set(study.collocate)]
-    return _estimate(moments(chosen), len(study.collocate), pairs)
+    return _estimate(moments(signal(data, study)), len(study.collocate), pairs)
 
 
 def _estimate(state: xr.Dataset, count: int, pairs: Sequence[tuple[str, str]]) -> xr.Dataset:
@@ -58,14 +68,14 @@ def regional(data: xr.DataArray, study: Study, *, rng: int = 0) -> pd.DataFrame:
 
     States are additive, so a draw costs a sum of a few small matrices, not another pass over the data.
     """
-    chosen = data.sel({PRODUCT: list(study.collocate)})
+    chosen = signal(data, study)
     pairs = [p for p in study.correlated if set(p) <= set(study.collocate)]
     spatial = places_of(chosen)
-    anomaly = chosen - chosen.where(chosen.notnull().all(PRODUCT)).mean("time")
+    departure = chosen - chosen.where(chosen.notnull().all(PRODUCT)).mean("time")
     length = study.block_days
     blocks = [
-        pooled(moments(anomaly.isel(time=slice(k, k + length))), spatial)
-        for k in range(0, anomaly.sizes["time"], length)
+        pooled(moments(departure.isel(time=slice(k, k + length))), spatial)
+        for k in range(0, departure.sizes["time"], length)
     ]
     blocks = [b for b in blocks if float(b.n) > 0]
     states = xr.concat(blocks, "block")
@@ -123,20 +133,25 @@ def merged(data: xr.DataArray, estimates: xr.Dataset, study: Study) -> xr.Datase
 
 
 def discrepancies(data: xr.DataArray, study: Study, *, draws: int = 1000, rng: int = 0) -> pd.DataFrame:
-    """Bias of each family to the median of the collocated products, where all of those have values, with a block-bootstrap interval.
+    """Bias of each family and product to the median of the collocated products, with a block-bootstrap interval.
 
-    "drier" when the interval lies below zero, "wetter" when above, else "not told apart".
+    A collocated product is compared where all of those have values; another one where at least two of them have, for it may
+    see other places than they all do. "drier" when the interval lies below zero, "wetter" when above, else "not told apart".
     """
     core = data.sel({PRODUCT: list(study.collocate)})
-    middle = core.where(core.notnull().all(PRODUCT)).median(PRODUCT)
+    count = core.notnull().sum(PRODUCT)
+    inside = data[PRODUCT].isin(list(study.collocate))
+    middle = core.median(PRODUCT).where((count == len(study.collocate)) | (~inside & (count >= 2)))
     departure = (data - middle).mean(places_of(data)).dropna("time", how="all")
     generator = np.random.default_rng(rng)
     families: dict[str, list[str]] = {}
-    for source in study.sources:
+    read = [s for s in study.sources if s.name in data[PRODUCT].values]
+    for source in read:
         families.setdefault(source.family, []).append(source.name)
-    groups = list(families.items()) + [(s.name, [s.name]) for s in study.sources]
+    groups = [("family", label, members) for label, members in families.items()]
+    groups += [("product", s.name, [s.name]) for s in read]
     rows = []
-    for label, members in groups:
+    for kind, label, members in groups:
         series = departure.sel({PRODUCT: members}).mean(PRODUCT).dropna("time").values
         days = series.size
         if days < 2 * study.block_days:
@@ -150,7 +165,7 @@ def discrepancies(data: xr.DataArray, study: Study, *, draws: int = 1000, rng: i
         rows.append(
             {
                 "of": label,
-                "kind": "family" if label in families else "product",
+                "kind": kind,
                 "members": ", ".join(members),
                 "bias": float(series.mean()) if days else np.nan,
                 "low": low,

@@ -13,7 +13,6 @@ import yaml
 
 from vadose.errors import StudyError
 from vadose.harmonize import grid as grids
-from vadose.harmonize import rescale
 from vadose.products import PRODUCTS
 
 
@@ -40,7 +39,7 @@ class Study:
     resolution: float | None = None
     layer: tuple[float, float] = (0.0, 0.05)
     regrid: str = "conservative"
-    rescale: str = "mean_std"
+    climatology: str = "kept"
     reference: str = ""
     collocate: tuple[str, ...] = ()
     correlated: tuple[tuple[str, str], ...] = ()
@@ -53,6 +52,8 @@ class Study:
 
 
 FAMILIES = ("remote-sensing", "model", "reanalysis", "in-situ", "learned", "other")
+#: What collocation compares: values, departures from the seasonal cycle, departures from a running mean.
+CLIMATOLOGIES = ("kept", "removed", "short-term")
 #: Key -> (what it must be, required, explanation). The schema is this table; messages and the docs are made from it.
 KEYS: dict[str, tuple[str, bool, str]] = {
     "title": ("text", True, "one line that says what the study asks"),
@@ -67,7 +68,11 @@ KEYS: dict[str, tuple[str, bool, str]] = {
     "layer": ("pair of numbers", False, "top and bottom of the layer in m"),
     "sources": ("mapping", True, "product name -> collection or files"),
     "regrid": (" | ".join(grids.METHODS), False, "how to bring sources to the grid"),
-    "rescale": (" | ".join(rescale.METHODS), False, "how to bring anomalies to the reference's scale"),
+    "climatology": (
+        " | ".join(CLIMATOLOGIES),
+        False,
+        "what collocation does with the seasonal cycle: kept, removed (harmonics), or removed with all slow change (35-day mean)",
+    ),
     "reference": ("text", False, "source whose climatology and scale the merged product takes; the first by default"),
     "collocate": ("list", False, "three or more sources with independent errors; all by default"),
     "correlated": ("list", False, "pairs of sources whose errors are correlated"),
@@ -179,7 +184,7 @@ class _Checker:
             layer=(layer[0], layer[1]),
             sources=sources,
             regrid=self.choice("regrid", grids.METHODS, "conservative"),
-            rescale=self.choice("rescale", rescale.METHODS, "mean_std"),
+            climatology=self.choice("climatology", CLIMATOLOGIES, "kept"),
             reference=reference,
             collocate=collocate,
             correlated=pairs,  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ from vadose.study import compute, prepare
 from vadose.study.model import Source, Study, read
 
 #: Raise when a step's meaning changes: its old files are then not taken up again.
-STEPS_VERSION = 1
+STEPS_VERSION = 2
 
 Tell = Callable[[str, str], None]
 
@@ -236,10 +236,7 @@ class _Run:
             count=data.notnull().sum("time"), mean=data.mean("time")
         )
         if stations is not None:
-            _zarr(
-                stations.drop_vars([c for c in stations.coords if stations[c].dtype == object]),
-                self.folder / "stations.zarr",
-            )
+            _zarr(stations, self.folder / "stations.zarr")
         _zarr(products, self.folder / "products.zarr")
         _text(self.folder / "study.yaml", self.study.text)
         _text(self.folder / "failures.json", json.dumps(self.failures.rows, indent=1))
@@ -291,6 +288,11 @@ def _zarr(dataset: xr.Dataset, path: Path) -> None:
     clean = dataset.copy(deep=False)
     for name in clean.variables:
         clean[name].encoding = {}
+    # Zarr 3 has a string type of variable length; fixed-length Unicode has no specification that other readers share.
+    texts = {n: v.astype(str).astype(object) for n, v in clean.variables.items() if v.dtype.kind in "UTO"}
+    clean = clean.assign_coords({n: v for n, v in texts.items() if n in clean.coords}).assign(
+        {n: v for n, v in texts.items() if n in clean.data_vars}
+    )
     clean.to_zarr(partial, mode="w", consolidated=False, zarr_format=3)
     old = path.with_name(path.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
