@@ -24,7 +24,7 @@ def _layered(surface: xr.DataArray, truth: xr.Dataset, layers) -> list[xr.DataAr
 
 def _save(out: xr.Dataset, path: Path) -> None:
     lat, lon = (d for d in out.sizes if str(d).startswith(("lat", "lon")))
-    packed = {"zlib": True, "complevel": 1, "dtype": "float32"}
+    packed = {"zlib": True, "complevel": 4, "shuffle": True, "dtype": "float32", "significant_digits": 5}
     out.to_netcdf(
         path,
         encoding={

@@ -28,7 +28,7 @@ def write_smap_l3(retrieval: xr.Dataset, truth: xr.Dataset, path: Path) -> None:
     import h5py
 
     cells, rows, columns = _sample(retrieval, truth)
-    with h5py.File(path, "w") as file:
+    with h5py.File(path, "w", libver=("v110", "v110")) as file:
         file.create_group("Metadata").attrs["title"] = np.bytes_(
             "synthetic SMAP L3 of the vadose synthetic Earth; not a real observation"
         )
@@ -122,7 +122,7 @@ def _put(group, name, values, fill, rows, columns, **attrs):
         fillvalue=fill,
         shuffle=True,
         compression="gzip",
-        compression_opts=1,
+        compression_opts=4,
     )
     data[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = values.astype(data.dtype)
     data.attrs["_FillValue"] = fill
