@@ -115,7 +115,7 @@ def _item(entry: dict[str, Any], href: str, root: str) -> dict[str, Any]:
                 "type": MEDIA.get(Path(href).suffix, "application/octet-stream"),
             }
         },
-        "links": [],
+        "links": [{"rel": "collection", "href": "./collection.json", "type": "application/json"}],
     }
 
 

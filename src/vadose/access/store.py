@@ -17,7 +17,8 @@ def filesystem(root: str, storage_options: dict[str, Any] | None = None) -> tupl
     return fsspec.core.url_to_fs(str(root), **(storage_options or {}))
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_text(path: Path, text: str) -> None:
+    """Write a file at once or not at all: a temporary name beside it, then a rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
     partial.write_text(text)
@@ -37,10 +38,12 @@ def write_collection(folder: Path, collection: dict[str, Any], items: list[dict[
         partial = folder / "items.parquet.part"
         to_parquet(parse_stac_items_to_arrow(items).read_all(), str(partial))
         os.replace(partial, folder / "items.parquet")
+    if items or (folder / "items.parquet").exists():
         links.append({"rel": "items", "href": "./items.parquet", "type": "application/vnd.apache.parquet"})
-    _replace(
+    own = [link for link in collection.get("links", []) if link["rel"] not in ("root", "parent", "items")]
+    replace_text(
         folder / "collection.json",
-        json.dumps({**collection, "links": [*collection.get("links", []), *links]}, indent=1, ensure_ascii=False),
+        json.dumps({**collection, "links": [*links, *own]}, indent=1, ensure_ascii=False),
     )
 
 
@@ -51,7 +54,7 @@ def write_root(folder: Path, ids: list[str], *, title: str, description: str) ->
         {"rel": "self", "href": "./catalog.json", "type": "application/json"},
     ]
     links += [{"rel": "child", "href": f"./{i}/collection.json", "type": "application/json"} for i in ids]
-    _replace(
+    replace_text(
         folder / "catalog.json",
         json.dumps(
             {
@@ -65,6 +68,11 @@ def write_root(folder: Path, ids: list[str], *, title: str, description: str) ->
             indent=1,
         ),
     )
+
+
+def folders(folder: Path) -> list[str]:
+    """Ids of the collections that lie in a catalog folder, in order of name."""
+    return sorted(p.parent.name for p in folder.glob("*/collection.json"))
 
 
 def read_collections(folder: Path) -> dict[str, dict[str, Any]]:

@@ -13,6 +13,7 @@ from vadose.errors import VadoseError
 #: Command -> (module holding it, one line of help). The module loads only when its command runs.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("vadose.cli.run", "a study file to results and a report"),
+    "catalog": ("vadose.cli.catalog", "describe, index, check and publish data sets"),
     "hub": ("vadose.cli.hub", "the whole platform on this machine: up, status, stop, logs"),
     "doctor": ("vadose.cli.doctor", "is this installation well, and what to do where it is not"),
 }

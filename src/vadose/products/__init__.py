@@ -15,6 +15,9 @@ from vadose.errors import unknown_name
 #: Product -> the module that standardizes it.
 PRODUCTS: dict[str, str] = {
     "smap_l3": "vadose.products.smap",
+    "smap_l2": "vadose.products.smap_l2",
+    "cgls_ssm": "vadose.products.cgls",
+    "cgls_swi": "vadose.products.cgls",
     "smap_series": "vadose.products.smap_series",
     "esa_cci": "vadose.products.esa_cci",
     "era5_land": "vadose.products.era5_land",
