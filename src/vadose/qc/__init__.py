@@ -1,1 +1,10 @@
-"""TBD."""
+"""Doubt: what can be wrong with a reading, said in bits beside the value. Limits, rules of the networks, frost, presets, learning."""
+
+from __future__ import annotations
+
+from vadose.qc.boreal import liquid_fraction
+from vadose.qc.flags import FLAGS, PRESETS, keep, preset
+from vadose.qc.report import report, table
+from vadose.qc.series import flag, good
+
+__all__ = ["FLAGS", "PRESETS", "flag", "good", "keep", "liquid_fraction", "preset", "report", "table"]
