@@ -1,0 +1,221 @@
+"""A trained map model as one value: trees, the predictors they expect, calibrated intervals, area of applicability.
+
+`fit` makes it from a table of samples under a stated split, `predict` uses it on any Dataset with the same predictors,
+`save` and `load` keep it in a folder without pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from vadose import cf, units
+from vadose.errors import UnitsError, VadoseInputError, unknown_name
+from vadose.learn import applicability, features, intervals, splits
+from vadose.learn.boosted import Boosted, Oblivious
+from vadose.learn.forest import Forest
+from vadose.typing import Rng
+
+ESTIMATORS: dict[str, Any] = {"forest": Forest, "boosted": Boosted, "oblivious": Oblivious}
+LEVELS = (0.05, 0.16, 0.5, 0.84, 0.95)
+PLACE_ERROR = 0.03  # m3 m-3: what a point does not tell about its cell
+FLAGS = ("outside_area_of_applicability", "missing_predictor", "at_training_limit")
+LIMIT_MARGIN = 1e-3
+
+
+@dataclass(frozen=True)
+class Model:
+    """What `fit` returns. `widening` is added to both ends of the central 90 and 68 % intervals; see `calibrated_on`."""
+
+    estimator: Any
+    predictors: tuple[str, ...]
+    units: dict[str, str]
+    target: str
+    target_units: str
+    medians: np.ndarray
+    flagged: np.ndarray  # predictors with an indicator of their absence (forest only)
+    limits: tuple[float, float]
+    observation_error: float
+    widening: dict[float, float]
+    calibrated_on: str
+    area: applicability.Area
+    out_of_fold: xr.Dataset = field(repr=False)
+    card: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def digest(self) -> str:
+        """A short name of the exact model, for output attributes and for resuming maps."""
+        text = json.dumps([self.predictors, self.widening, self.calibrated_on, list(self.limits), self.area.limit])
+        probe = self.estimator.predict(self._rows(np.tile(self.medians, (2, 1)).astype("float32")))
+        return hashlib.sha256((text + probe.tobytes().hex()).encode()).hexdigest()[:16]
+
+    def _rows(self, x: np.ndarray) -> np.ndarray:
+        return with_surrogates(x, self.medians, self.flagged) if self.estimator.kind == "forest" else x
+
+    def arrays(self, x: np.ndarray, *, parts: tuple[str, ...] = ("mean", "quantiles", "area")) -> dict[str, np.ndarray]:
+        """Plain numbers for rows `x` (row, predictor): mean, standard error, quantiles by level, dissimilarity, flag."""
+        rows = self._rows(x)
+        flag = np.where(np.isfinite(x).all(axis=1), 0, 2).astype("uint8")
+        out: dict[str, np.ndarray] = {"mean": self.estimator.predict(rows)}
+        flag |= np.where(
+            np.minimum(out["mean"] - self.limits[0], self.limits[1] - out["mean"]) < LIMIT_MARGIN, 4, 0
+        ).astype("uint8")
+        if "quantiles" in parts:
+            q = widen(self.estimator.quantiles(rows, LEVELS), self.widening)
+            out |= {f"q{round(100 * level):02d}": q[:, i] for i, level in enumerate(LEVELS)}
+            out["standard_error"] = np.hypot((q[:, 3] - q[:, 1]) / 2, self.observation_error)
+        if "area" in parts:
+            out["dissimilarity"] = self.area.dissimilarity(np.where(np.isfinite(x), x, self.medians))
+            flag |= np.where(out["dissimilarity"] > self.area.limit, 1, 0).astype("uint8")
+        out["flag"] = flag
+        return out
+
+    def predict(self, predictors: xr.Dataset, *, parts: tuple[str, ...] = ("mean", "quantiles", "area")) -> xr.Dataset:
+        """Predict a Dataset with the same predictors, of any dims; see `vadose.learn.mapping.predict_map`."""
+        from vadose.learn.mapping import predict_map
+
+        return predict_map(self, predictors, parts=parts)
+
+    def check(self, predictors: xr.Dataset) -> xr.Dataset:
+        """The predictors in this model's order and units; an error names what is missing or in other units."""
+        out = {}
+        for name in self.predictors:
+            if name not in predictors.variables:
+                raise unknown_name("predictor", name, predictors.data_vars)
+            array = predictors[name]
+            want, have = self.units[name], str(array.attrs.get("units", ""))
+            if want != have:
+                if not want or not have:
+                    raise UnitsError(
+                        f"predictor {name!r} was learned in {want or 'no units'!r} and comes in {have or 'no units'!r}; set .attrs['units']"
+                    )
+                array = units.convert(array, want)
+            out[name] = array
+        return xr.Dataset(out)
+
+
+def make_estimator(estimator: Any) -> Any:
+    """A fresh estimator from its name in `ESTIMATORS` or from an instance whose options are copied."""
+    if isinstance(estimator, str):
+        if estimator not in ESTIMATORS:
+            raise unknown_name("estimator", estimator, ESTIMATORS)
+        return ESTIMATORS[estimator]()
+    return type(estimator)(**estimator.options)
+
+
+def with_surrogates(x: np.ndarray, medians: np.ndarray, flagged: np.ndarray) -> np.ndarray:
+    """Missing values replaced by medians, with one 0/1 column a predictor of `flagged` that says where."""
+    missing = ~np.isfinite(x)
+    filled = np.where(missing, medians.astype(x.dtype), x)
+    return np.concatenate([filled, missing[:, flagged].astype(x.dtype)], axis=1) if flagged.size else filled
+
+
+def widen(quantiles: np.ndarray, widening: dict[float, float]) -> np.ndarray:
+    """Quantiles at `LEVELS` (row, 5) with the conformal widening of the 90 and 68 % intervals, still in order."""
+    out = quantiles.copy()
+    for low, high, share in ((0, 4, 0.9), (1, 3, 0.68)):
+        out[:, low] -= widening.get(share, 0.0)
+        out[:, high] += widening.get(share, 0.0)
+    return np.sort(out, axis=1)
+
+
+def weights(table: xr.Dataset, target: str) -> np.ndarray | None:
+    """Sample weights 1 / (s_obs^2 + 0.03^2) from `<target>_standard_error`; None where the table carries none."""
+    name = f"{target}_standard_error"
+    return 1.0 / (table[name].values ** 2 + PLACE_ERROR**2) if name in table else None
+
+
+def fit(
+    table: xr.Dataset,
+    *,
+    target: str = "soil_moisture",
+    predictors: tuple[str, ...] | list[str] | None = None,
+    estimator: Any = "boosted",
+    folds: np.ndarray | None = None,
+    calibrated_on: str = "spatial blocks",
+    rng: Rng = 0,
+) -> Model:
+    """Train on a table of samples and calibrate on folds that hold no neighbors.
+
+    Parameters
+    ----------
+    table : Dataset over `sample` (see `vadose.learn.features.samples`) with the target, predictors, `lat` and `lon`.
+    predictors : names; all other variables over `sample` when left out.
+    estimator : "boosted" (default), "forest" (citable baseline), "oblivious" (fastest maps, extra `trees`), or an instance.
+    folds : fold number a sample; 10 spatial blocks of twice the variogram's range when left out.
+    calibrated_on : what the folds are, in words; stored with the model and in every map.
+
+    Returns
+    -------
+    Model with 90 and 68 % intervals calibrated out of fold, area of applicability, and the out-of-fold predictions.
+    """
+    if target not in table:
+        raise unknown_name("target", target, table.data_vars)
+    rng = np.random.default_rng(rng)
+    chosen = (
+        tuple(predictors)
+        if predictors
+        else tuple(n for n in table.data_vars if n not in (target, f"{target}_standard_error"))
+    )
+    chosen = features.drop_constant(table, tuple(str(n) for n in chosen))
+    x, y = features.columns(table, chosen), np.asarray(table[target].values, float)
+    if not np.isfinite(y).all():
+        raise VadoseInputError(f"{int((~np.isfinite(y)).sum())} samples have no {target}; drop them before training")
+    if folds is None:
+        xy = splits.plane(table.lat.values, table.lon.values)
+        folds = splits.block_folds(xy, size=splits.block_size(xy, y), rng=0)
+    with np.errstate(all="ignore"):
+        medians = np.nan_to_num(np.nanmedian(x, axis=0))
+    flagged = np.flatnonzero(~np.isfinite(x).all(axis=0))
+    weight, prototype = weights(table, target), make_estimator(estimator)
+
+    def rows(part: np.ndarray) -> np.ndarray:
+        return with_surrogates(part, medians, flagged) if prototype.kind == "forest" else part
+
+    mean, quantiles = np.full(y.size, np.nan), np.full((y.size, len(LEVELS)), np.nan)
+    for train, test in splits.pairs(folds):
+        part = make_estimator(prototype).fit(
+            rows(x[train]), y[train], weight=None if weight is None else weight[train], rng=rng
+        )
+        mean[test] = part.predict(rows(x[test]))
+        quantiles[test] = part.quantiles(rows(x[test]), LEVELS)
+    widening = {
+        share: intervals.widening(intervals.scores(y, quantiles[:, a], quantiles[:, b]), coverage=share)
+        for a, b, share in ((0, 4, 0.9), (1, 3, 0.68))
+    }
+    final = make_estimator(prototype).fit(rows(x), y, weight=weight, rng=rng)
+    importance = _gain(final, len(chosen))
+    area = applicability.fit(x, folds=folds, importance=importance)
+    sigma = table.get(f"{target}_standard_error")
+    oof = table[[target]].assign(
+        predicted=("sample", mean), fold=("sample", folds), quantile=(("sample", "level"), widen(quantiles, widening))
+    ).assign_coords(level=list(LEVELS))  # fmt: skip
+    return Model(
+        final, chosen, features.describe_units(table, chosen), target, str(table[target].attrs.get("units", "m3 m-3")), medians,
+        flagged, (float(y.min()), float(y.max())), 0.0 if sigma is None else float(np.sqrt(np.mean(sigma.values**2))),
+        widening, calibrated_on, area, oof,
+    )  # fmt: skip
+
+
+def _gain(estimator: Any, n: int) -> np.ndarray | None:
+    """Importance a predictor from the trees themselves, where they keep one (used to weigh the axes of dissimilarity)."""
+    if estimator.kind == "forest":
+        return np.asarray(estimator.estimator.feature_importances_[:n])
+    if estimator.kind == "oblivious":
+        return np.asarray(estimator.mean.get_feature_importance())
+    return None
+
+
+def with_card(model: Model, card: dict[str, Any]) -> Model:
+    """The model with its card attached (see `vadose.learn.card`)."""
+    return replace(model, card=card)
+
+
+def describe(values: xr.DataArray, target: str, target_units: str) -> xr.DataArray:
+    """A predicted array with the target's name and attributes."""
+    return cf.describe(values, target, units=target_units)
