@@ -200,18 +200,22 @@ def _stations(tables) -> str:
     table = tables["stations"]
     usable = table[table["n"] >= 30]
     summary = usable.pivot_table(index="product", columns="score", values="value", aggfunc="median", sort=False)
+    beside = usable.pivot_table(
+        index="product", columns="score", values="merged_same_days", aggfunc="median", sort=False
+    )
     counts = (
         usable[usable["score"] == "bias"]
         .groupby("product", sort=False)
         .agg(stations=("station", "nunique"), n=("n", "sum"))
     )
-    joined = summary.join(counts).reset_index()
+    joined = summary.join(beside[["ubrmsd", "pearson"]].add_prefix("merged_")).join(counts).reset_index()
     names = {
         "product": "product",
         "bias": "bias",
         "ubrmsd": "ubRMSD",
-        "rmsd": "RMSD",
+        "merged_ubrmsd": "merged, same days",
         "pearson": "correlation",
+        "merged_pearson": "merged, same days",
         "stations": "stations",
         "n": "n",
     }
@@ -220,13 +224,16 @@ def _stations(tables) -> str:
         "station": "station",
         "score": "score",
         "value": "value",
+        "merged_same_days": "merged, same days",
         "low": "95 % low",
         "high": "95 % high",
         "n": "n",
         "n_eff": "effective n",
     }
+    once = table.drop_duplicates("station")
+    kept = once["readings_kept"].sum() / max(once["readings"].sum(), 1)
     picture = figures.station_scores(usable)
-    return f'<section id="stations"><h2>Against stations</h2>{_figure(picture, "Unbiased RMSD and correlation at each station, by product", "One mark a station, the dot is the median. A point differs from its cell for reasons that are nobody’s error; low scores of all products at one station say something about the station.")}<p>Medians over stations with at least 30 common days [m³ m⁻³, correlation 1]:</p>{_table(joined, names)}<details><summary>Every station and score</summary>{_table(table, detail)}</details></section>'
+    return f'<section id="stations"><h2>Against stations</h2>{_figure(picture, "Unbiased RMSD and correlation at each station, by product", "One mark a station, the dot is the median. A point differs from its cell for reasons that are nobody’s error; low scores of all products at one station say something about the station.")}<p>Quality control kept {100 * kept:.0f} % of {once["readings"].sum():,} readings; frozen soil, spikes, breaks and plateaus are left out.</p><p>Medians over stations with at least 30 common days [m³ m⁻³, correlation 1]:</p>{_table(joined, names)}<details><summary>Every station and score</summary>{_table(table, detail)}</details></section>'
 
 
 def _truth(facts, tables) -> str:

@@ -178,19 +178,27 @@ def discrepancies(data: xr.DataArray, study: Study, *, draws: int = 1000, rng: i
 
 
 def against_stations(data: xr.DataArray, merged_product: xr.Dataset, stations: xr.Dataset) -> pd.DataFrame:
-    """Scores of every product and the merged one at each station: tidy rows (product, station, score, value, low, high, n, n_eff)."""
+    """Scores of every product and the merged one at each station: tidy rows (product, station, score, value, low, high, n, n_eff).
+
+    `merged_same_days` is the merged product's score on the days that the product has: products see different days.
+    """
     tables = []
+    quality = stations[["readings", "readings_kept"]].reset_coords(drop=True).to_dataframe()
     candidates = {str(n): data.sel({PRODUCT: n}, drop=True) for n in data[PRODUCT].values} | {
         "merged": merged_product.soil_moisture
     }
     for name, values in candidates.items():
         at = at_points(values, stations.lat.reset_coords(drop=True), stations.lon.reset_coords(drop=True))
         reference, other = xr.align(stations.soil_moisture, at.assign_coords(station=stations.station), join="inner")
-        tables.append(_tidy(compare(reference, other), name))
-    return pd.concat(tables, ignore_index=True)
+        beside = at_points(
+            merged_product.soil_moisture, stations.lat.reset_coords(drop=True), stations.lon.reset_coords(drop=True)
+        )
+        same = beside.assign_coords(station=stations.station).reindex_like(other).where(other.notnull())
+        tables.append(_tidy(compare(reference, other), compare(reference, same), name))
+    return pd.concat(tables, ignore_index=True).merge(quality, left_on="station", right_index=True)
 
 
-def _tidy(scores: xr.Dataset, product: str) -> pd.DataFrame:
+def _tidy(scores: xr.Dataset, same: xr.Dataset, product: str) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for k, station in enumerate(scores.station.values):
         one = scores.isel(station=k)
@@ -203,6 +211,7 @@ def _tidy(scores: xr.Dataset, product: str) -> pd.DataFrame:
                     "lon": float(one.lon),
                     "score": score,
                     "value": float(one[score]),
+                    "merged_same_days": float(same[score].isel(station=k)),
                     "low": float(one[f"{score}_low"]) if f"{score}_low" in one else np.nan,
                     "high": float(one[f"{score}_high"]) if f"{score}_high" in one else np.nan,
                     "units": one[score].attrs.get("units", "1"),

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from vadose import products
+from vadose import products, qc
 from vadose.errors import NotFoundError, StudyError, VadoseError
 from vadose.harmonize import Grid, at_points, layers_to_layer, regrid
 from vadose.products.opening import cut, open_product
@@ -114,19 +114,23 @@ def source_on_study(source: Source, study: Study, failures: Failures, places: An
 
 
 def station_series(source: Source, study: Study, failures: Failures, tell: Callable[[str], None]) -> xr.Dataset | None:
-    """Stations of the layer inside the region, daily: `soil_moisture` (station, time); None with a word when there are none."""
+    """Stations of the layer inside the region: daily means of readings that quality control calls usable as liquid water.
+
+    `soil_moisture` (time, station), `readings` and `readings_kept` (station); None with a word when there are none.
+    """
     try:
         data = opened(source, study, failures)
     except VadoseError as error:
         failures.add(source.name, "stations", error)
         return None
-    moisture = data.soil_moisture
-    if "depth" in moisture.dims:  # sensors at fixed depths: the shallowest
-        moisture = moisture.isel(depth=0, drop=True)
+    if "depth" in data.soil_moisture.dims:  # sensors at fixed depths: the shallowest
+        data = data.isel(depth=0, drop=True)
     if "bottom" in data.coords:
-        moisture = moisture.isel(station=(data.bottom.values <= study.layer[1] + 0.05))
-    if moisture.sizes["station"] == 0 or moisture.sizes["time"] == 0:
+        data = data.isel(station=(data.bottom.values <= study.layer[1] + 0.05))
+    if data.sizes["station"] == 0 or data.sizes["time"] == 0:
         tell("no station with the study's layer lies in the region and period")
         return None
-    moisture = daily(moisture.transpose("time", "station"))
-    return moisture.rename("soil_moisture").to_dataset()
+    judged = qc.flag(data)
+    kept = judged.soil_moisture.where(judged.liquid_valid)
+    out = daily(kept.transpose("time", "station")).rename("soil_moisture").to_dataset()
+    return out.assign(readings=judged.soil_moisture.count("time"), readings_kept=kept.count("time"))

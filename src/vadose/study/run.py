@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -23,7 +24,7 @@ from vadose.study import compute, prepare
 from vadose.study.model import Source, Study, read
 
 #: Raise when a step's meaning changes: its old files are then not taken up again.
-STEPS_VERSION = 2
+STEPS_VERSION = 3
 
 Tell = Callable[[str, str], None]
 
@@ -41,7 +42,15 @@ def run(study: Study | str | Path, output: str | Path, *, fresh: bool = False, t
     with _locked(folder):
         if fresh:
             shutil.rmtree(folder / "steps", ignore_errors=True)
-        return _Run(the, folder, tell or (lambda *_: None)).all()
+            (folder / "steps").mkdir()
+        try:
+            return _Run(the, folder, tell or (lambda *_: None)).all()
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                raise
+            raise PlatformError(
+                f"cannot write into {folder}: {error.strerror}; finished steps are kept, make room and run again, or choose another folder with --output"
+            ) from error
 
 
 @contextlib.contextmanager
