@@ -301,8 +301,9 @@ def root_zone_moisture(
     members = xr.concat([ways[name] for name in sorted(ways)], "way", coords="minimal", compat="override")
     by_input = equilibrium["stress_ratio_standard_error"] * (field_capacity - wilting_point)
     variance = by_input**2 + members.var("way", ddof=1) + STRUCTURAL_ERROR**2
+    error = (variance**0.5).assign_attrs(units="m3 m-3")
     out = xr.Dataset(
-        {"soil_moisture": theta, "soil_moisture_standard_error": np.sqrt(variance).assign_attrs(units="m3 m-3")}
+        {"soil_moisture": theta, "soil_moisture_standard_error": error}
     )
     out["soil_moisture_flag"] = equilibrium["evaporative_fraction_flag"]
     out = cf.with_depth(cf.link(out, "soil_moisture", "soil_moisture_standard_error", "soil_moisture_flag"), 0.0, 1.0)
