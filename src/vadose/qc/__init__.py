@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 from vadose.qc.boreal import liquid_fraction
+from vadose.qc.faults import inject
 from vadose.qc.flags import FLAGS, PRESETS, keep, preset
+from vadose.qc.learned import flag_unusual, learn
 from vadose.qc.report import report, table
 from vadose.qc.series import flag, good
 
-__all__ = ["FLAGS", "PRESETS", "flag", "good", "keep", "liquid_fraction", "preset", "report", "table"]
+__all__ = [
+    "FLAGS",
+    "PRESETS",
+    "flag",
+    "flag_unusual",
+    "good",
+    "inject",
+    "keep",
+    "learn",
+    "liquid_fraction",
+    "preset",
+    "report",
+    "table",
+]
