@@ -37,7 +37,7 @@ def main() -> int:
         partial = harness.RESULTS.with_suffix(".part")
         partial.write_text(json.dumps(rows, indent=1) + "\n")
         partial.replace(harness.RESULTS)
-    table(list(kept[n] for n in wanted if n in kept))
+    table([kept[n] for n in wanted if n in kept])
     return 1 if failed else 0
 
 

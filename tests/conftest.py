@@ -24,6 +24,19 @@ def shared_data() -> Path:
     return SHARED
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """In CI (VADOSE_CI=1) a skip is a failure, unless its reason starts with "cannot run here:"; so nothing goes quietly untested."""
+    outcome = yield
+    report = outcome.get_result()
+    if not (os.environ.get("VADOSE_CI") and report.skipped) or hasattr(report, "wasxfail"):
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    if "cannot run here:" not in reason:
+        report.outcome = "failed"
+        report.longrepr = f"skipped where it can run: {reason}"
+
+
 @pytest.fixture(autouse=True)
 def _loopback_only(request, monkeypatch):
     """Fail on any connection beyond loopback, so that nothing in the suite depends on the Internet."""

@@ -57,7 +57,7 @@ def terraform(folder: Path, *arguments: str, check: bool = True, **environment: 
     return done
 
 
-needs_terraform = pytest.mark.skipif(TERRAFORM is None, reason="terraform is not installed on this machine")
+needs_terraform = pytest.mark.skipif(TERRAFORM is None, reason="cannot run here: terraform is not installed on this machine")
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def config(tmp_path_factory) -> str:
     """A CLI configuration that takes providers from the machine's mirror and asks nobody else."""
     mirror = provider_mirror()
     if mirror is None:
-        pytest.skip("no AWS provider on this machine: name a filesystem mirror in TF_PLUGIN_MIRROR")
+        pytest.skip("cannot run here: no AWS provider on this machine; name a filesystem mirror in TF_PLUGIN_MIRROR")
     path = tmp_path_factory.mktemp("terraform") / "cli.tfrc"
     path.write_text(
         f'provider_installation {{\n  filesystem_mirror {{\n    path = "{mirror}"\n  }}\n}}\ndisable_checkpoint = true\n'

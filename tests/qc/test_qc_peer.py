@@ -1,4 +1,4 @@
-"""The same flags as the network's own code, where that is installed in an environment of its own (`.side/flagit`).
+"""The same flags as the network's own code, where that is installed in an environment of its own (`.side/peers`).
 
 The peer computes with rounded decimals, so a reading that meets a threshold exactly can fall on either side there. The series
 here has more decimals than the thresholds, so that no such tie occurs, and agreement must be complete.
@@ -17,7 +17,7 @@ import xarray as xr
 from vadose import qc
 from vadose.qc.flags import FLAGS, ISMN_CODES
 
-PYTHON = Path(__file__).parents[2] / ".side" / "flagit" / "bin" / "python"
+PYTHON = Path(__file__).parents[2] / ".side" / "peers" / "bin" / "python"
 SCRIPT = """
 import sys, warnings
 warnings.filterwarnings("ignore")
@@ -67,7 +67,7 @@ def station(n, seed, gaps):
     return pd.DataFrame(table, index=pd.date_range("2010-01-01", periods=n, freq="h"))
 
 
-@pytest.mark.skipif(not PYTHON.exists(), reason="flagit is not installed in .side/flagit (it needs pandas below 3)")
+@pytest.mark.skipif(not PYTHON.exists(), reason="flagit is not installed in .side/peers (it needs pandas below 3)")
 @pytest.mark.parametrize("gaps", [False, True])
 def test_flags_are_those_of_flagit(tmp_path, gaps):
     table = station(20_000, 3, gaps)
