@@ -1,0 +1,180 @@
+"""Five-day means and what is usual for the time of year: the input of drought detectors (M-T2.3, M-X4)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numba import njit
+
+from vadose import cf
+from vadose.harmonize.climatology import day_of_year
+
+PENTADS = 73
+FLAGS = ("short_record",)
+SHORT_RECORD = 5  # years
+
+
+def pentad_index(time: xr.DataArray) -> np.ndarray:
+    """Number of the pentad since the first year's first; 29 February belongs to pentad 12 of its year."""
+    doy = day_of_year(time)
+    noleap = np.where(doy > 60, doy - 2, np.minimum(doy - 1, 58))
+    year = time.dt.year.values
+    return (year - year[0]) * PENTADS + np.minimum(noleap // 5, PENTADS - 1)
+
+
+@njit(cache=True, nogil=True)
+def _means(values, group, first, least, out):
+    cells, days = values.shape
+    total = np.empty(out.shape[1])
+    count = np.empty(out.shape[1])
+    for c in range(cells):
+        total[:] = 0.0
+        count[:] = 0.0
+        for t in range(days):
+            v = values[c, t]
+            if not np.isnan(v):
+                total[group[t] - first] += v
+                count[group[t] - first] += 1.0
+        for k in range(out.shape[1]):
+            out[c, k] = total[k] / count[k] if count[k] >= least else np.nan
+
+
+def to_pentads(series: xr.DataArray, *, least: int = 3) -> xr.DataArray:
+    """Means of five days, 73 a year (29 February joins 25 February - 1 March), from a daily series (time, ...).
+
+    NaN with fewer than `least` valid days. Time becomes the first day of each pentad. Lazy in, lazy out.
+    """
+    cf.check_time(series)
+    group = pentad_index(series.time)
+    first, count = int(group[0]), int(group[-1] - group[0] + 1)
+    year0 = int(series.time.dt.year.values[0])
+    starts = [
+        np.datetime64(f"{year0 + g // PENTADS}-01-01") + np.timedelta64(_start_day(g, year0), "D")
+        for g in range(first, first + count)
+    ]
+
+    def kernel(values):
+        flat = np.ascontiguousarray(values.reshape(-1, values.shape[-1]), dtype=float)
+        out = np.empty((flat.shape[0], count))
+        _means(flat, group, first, float(least), out)
+        return out.reshape(*values.shape[:-1], count)
+
+    out = along_time(kernel, series, output="pentad", size=count).rename(pentad="time")
+    out = out.assign_coords(time=np.array(starts, dtype="datetime64[ns]")).transpose(*series.dims)
+    return out.rename(series.name).assign_attrs({**series.attrs, "cell_methods": "time: mean (interval: 5 days)"})
+
+
+def _start_day(group, year0):
+    day = group % PENTADS * 5
+    leap = pd.Timestamp(year=year0 + group // PENTADS, month=12, day=31).day_of_year == 366
+    return day + (1 if leap and day > 58 else 0)
+
+
+def along_time(kernel, *series, output="time", size=None, outputs=1, dtypes=(float,)):
+    """Apply `kernel` over whole series, (cells..., time) in and (cells..., output) out; time becomes one chunk."""
+    arrays = [s.chunk(time=-1) if s.chunks is not None else s for s in series]
+    return xr.apply_ufunc(
+        kernel,
+        *arrays,
+        input_core_dims=[["time"]] * len(arrays),
+        output_core_dims=[[output]] * outputs,
+        dask="parallelized",
+        output_dtypes=list(dtypes) * (outputs if len(dtypes) == 1 else 1),
+        join="exact",
+        dask_gufunc_kwargs={} if output == "time" else {"output_sizes": {output: size}},
+    )
+
+
+@njit(cache=True, nogil=True)
+def _pentad_percentiles(values, index, window, n_min, leave_out, out):
+    """Mid-rank percentile of each pentad among those of all years within `window` pentads of the year (circular)."""
+    cells, steps = values.shape
+    years = index[-1] // 73 + 1
+    table = np.empty((73, years))
+    for c in range(cells):
+        table[:] = np.nan
+        for t in range(steps):
+            table[index[t] % 73, index[t] // 73] = values[c, t]
+        for t in range(steps):
+            x = values[c, t]
+            if np.isnan(x):
+                continue
+            p, own = index[t] % 73, index[t] // 73
+            below, equal, n = 0, 0, 0
+            for k in range(-window, window + 1):
+                row = (p + k) % 73
+                for y in range(years):
+                    v = table[row, y]
+                    if np.isnan(v) or (leave_out and y == own):
+                        continue
+                    n += 1
+                    if v < x:
+                        below += 1
+                    elif v == x:
+                        equal += 1
+            if leave_out:
+                equal += 1
+                n += 1
+            if n >= n_min:
+                out[c, t] = 100.0 * (below + 0.5 * (equal + 1)) / (n + 1)
+
+
+def pentad_percentile(
+    pentads: xr.DataArray, *, window: int = 2, n_min: int = 15, leave_year_out: bool = False
+) -> xr.Dataset:
+    """Percentile (0..100) of each pentad among those of the same time of year (Weibull, mid-rank for ties).
+
+    Returns `percentile` and `percentile_flag`: `short_record` where fewer than 5 years stand behind it.
+    """
+    cf.check_time(pentads)
+    index = pentad_index(pentads.time)
+    years = index[-1] // PENTADS + 1
+
+    def kernel(values):
+        flat = np.ascontiguousarray(values.reshape(-1, values.shape[-1]), dtype=float)
+        out = np.full(flat.shape, np.nan)
+        _pentad_percentiles(flat, index, window, n_min, leave_year_out, out)
+        return out.reshape(values.shape)
+
+    p = along_time(kernel, pentads).transpose(*pentads.dims)
+    out = xr.Dataset({"percentile": cf.describe(p, "percentile")})
+    short = xr.full_like(p, 1 if years < SHORT_RECORD else 0, dtype="uint8")
+    out["percentile_flag"] = short.assign_attrs(cf.flag_attrs(FLAGS))
+    return cf.provenance(cf.link(out, "percentile", "percentile_flag"), method="M-X4", step="pentad_percentile")
+
+
+@njit(cache=True, nogil=True)
+def _calendar_quantiles(values, doy, window, share, n_min, out):
+    cells, days = values.shape
+    pool = np.empty(days)
+    for c in range(cells):
+        for d in range(1, 367):
+            n = 0
+            for t in range(days):
+                far = abs(doy[t] - d)
+                if min(far, 366 - far) <= window and not np.isnan(values[c, t]):
+                    pool[n] = values[c, t]
+                    n += 1
+            if n < n_min:
+                out[c, d - 1] = np.nan
+                continue
+            rank = share * (n + 1) - 1.0
+            low = min(max(int(np.floor(rank)), 0), n - 1)
+            high = min(low + 1, n - 1)
+            part = np.partition(pool[:n], (low, high)) if low != high else np.sort(pool[:n])
+            out[c, d - 1] = part[low] + (part[high] - part[low]) * min(max(rank - low, 0.0), 1.0)
+
+
+def calendar_quantile(series: xr.DataArray, percent: float, *, window: int = 15, n_min: int = 60) -> xr.DataArray:
+    """The `percent`-th percentile (Weibull) of each day's calendar neighborhood, on the days of the series (time, ...)."""
+    cf.check_time(series)
+    doy = day_of_year(series.time)
+
+    def kernel(values):
+        flat = np.ascontiguousarray(values.reshape(-1, values.shape[-1]), dtype=float)
+        out = np.empty((flat.shape[0], 366))
+        _calendar_quantiles(flat, doy, window, percent / 100.0, n_min, out)
+        return out[:, doy - 1].reshape(values.shape)
+
+    return along_time(kernel, series).transpose(*series.dims).assign_attrs(series.attrs)
