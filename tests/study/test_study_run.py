@@ -213,3 +213,29 @@ sources: {a: {collection: x}, b: {collection: y}, c: {collection: z}}
     np.testing.assert_allclose(removed, noise, rtol=0.25)
     np.testing.assert_allclose(short, noise, rtol=0.25)
     assert float(kept.sel(product="c")) > 0.06
+
+
+def test_too_few_common_days_at_any_place_are_merged_with_the_errors_of_all_places_together():
+    study_of_short = parse(
+        """\
+title: t
+period: [2018-01-01, 2018-03-01]
+bbox: [0, 0, 4, 4]
+resolution: 1.0
+sources: {a: {collection: x}, b: {collection: y}, c: {collection: z}}
+"""
+    )
+    rng = np.random.default_rng(2)
+    days = pd.date_range("2018-01-01", "2018-03-01")
+    noise = np.array([0.01, 0.02, 0.03])[:, None, None, None]
+    shape = (days.size, 4, 4)
+    data = xr.DataArray(
+        0.25 + 0.04 * rng.standard_normal(shape) + noise * rng.standard_normal((3, *shape)),
+        dims=("product", "time", "lat", "lon"),
+        coords={"product": ["a", "b", "c"], "time": days, "lat": np.arange(4.0), "lon": np.arange(4.0)},
+    )
+    estimates = compute.collocate(data, study_of_short)
+    assert not bool(estimates.error_sd.notnull().any())  # 60 days are too few for any one place
+    merged = compute.merged(data, estimates, study_of_short)
+    # 1 / (1 / 0.01^2 + 1 / 0.02^2 + 1 / 0.03^2) = 7.347e-5: the least variance of three independent products.
+    np.testing.assert_allclose(merged.soil_moisture_standard_error, np.sqrt(7.347e-5), rtol=0.12)

@@ -66,9 +66,11 @@ class Cluster:
             self.client.close()
         with contextlib.suppress(Exception):
             self._cluster.shutdown() if self.kind == "gateway" else self._cluster.close()
-        if self._gateway is not None:
-            with contextlib.suppress(Exception):
-                self._gateway.close()
+        # When the gateway did not answer, its clients stay half open and complain when Python ends: close them one by one.
+        for gateway in (getattr(self._cluster, "gateway", None), self._gateway):
+            if gateway is not None:
+                with contextlib.suppress(Exception):
+                    gateway.close()
 
     def __enter__(self) -> Cluster:
         return self

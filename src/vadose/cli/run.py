@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from vadose.errors import PlatformError, VadoseError
+
 
 @click.command()
 @click.argument("study", type=click.Path(dir_okay=False, path_type=Path))
@@ -26,6 +28,7 @@ def command(study: Path, output: Path, fresh: bool, workers: int | None) -> None
     Safe to interrupt: finished steps are kept. What cannot be read is reported and does not stop the run.
     """
     import contextlib
+    import json
 
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -38,6 +41,7 @@ def command(study: Path, output: Path, fresh: bool, workers: int | None) -> None
         if workers:
             from vadose.access.cluster import connect
 
+            _quiet()
             stack.enter_context(connect(workers))
         bar = stack.enter_context(
             Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console)
@@ -51,13 +55,49 @@ def command(study: Path, output: Path, fresh: bool, workers: int | None) -> None
                 color = {"failed": "red", "kept": "dim"}.get(state, "green")
                 bar.update(tasks[step], completed=1, description=f"{step}  [{color}]{state}[/{color}]")
 
-        folder = run(study, output, fresh=fresh, tell=tell)
-        tell("report", "start")
-        page = report.write(folder)
-        tell("report", "done")
-    import json
-
+        try:
+            folder = run(study, output, fresh=fresh, tell=tell)
+            tell("report", "start")
+            page = report.write(folder)
+            tell("report", "done")
+        except (VadoseError, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # a lost cluster cancels with more than Exception
+            raise PlatformError(
+                _stopped(error, output, [s for s in tasks if not bar.tasks[tasks[s]].finished])
+            ) from error
     failures = json.loads((folder / "failures.json").read_text())
     for row in failures:
         click.echo(f"not read: {row['source']}: {row['why']}", err=True)
     click.echo(str(page))
+
+
+def _quiet() -> None:
+    """A cluster that is lost fills the terminal with its own logs; what matters is said once, and kept in error.log."""
+    import logging
+
+    import distributed  # its import configures the loggers that are silenced here
+
+    for name in (
+        distributed.__name__,
+        "distributed.client",
+        "distributed.comm",
+        "dask_gateway.client",
+        "tornado",
+        "asyncio",
+    ):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _stopped(error: BaseException, output: Path, steps: list[str]) -> str:
+    """What stopped a run that nobody foresaw, in one sentence; the whole story goes into a file."""
+    import traceback
+
+    story = output / "error.log"
+    story.write_text("".join(traceback.format_exception(error)))
+    words = str(error).strip().splitlines()
+    at = f" at step {', '.join(steps)}" if steps else ""
+    return (
+        f"the study stopped{at}: {type(error).__name__}{': ' + words[0][:200] if words else ''}; finished steps are kept: "
+        f"run the same command again to continue (details in {story})"
+    )

@@ -135,6 +135,8 @@ def _maps(merged, folder) -> str:
         for n in estimates["product"].values
     ]
     panels = [(t, f, c) for t, f, c in panels if bool(f.notnull().any())]
+    if not panels:
+        return '<section id="maps"><h2>Where it is wet, and how sure we are</h2><p class="warn">No place has a merged value: too few days on which all collocated products are there.</p></section>'
     picture = figures.maps(panels, units="m³ m⁻³")
     missing = int(estimates.error_sd.isnull().any("product").sum())
     total = int(np.prod([estimates.sizes[d] for d in estimates.n.dims]))

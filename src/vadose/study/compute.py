@@ -108,7 +108,7 @@ def rescaled(data: xr.DataArray, estimates: xr.Dataset, study: Study) -> tuple[x
 
     x' = beta (x - mean) + mean of the reference over common days; beta is the ratio of signal amplitudes that collocation
     found, so noise does not shrink the signal as it does in variance matching. Where a place has no valid estimate, the
-    region's median takes its part: the place is merged with the region's errors.
+    region's median takes its part, and where no place has one, the estimate from all places pooled.
     """
     names = list(study.collocate)
     chosen = data.sel({PRODUCT: names})
@@ -118,12 +118,23 @@ def rescaled(data: xr.DataArray, estimates: xr.Dataset, study: Study) -> tuple[x
     beta = estimates.beta / estimates.beta.sel({PRODUCT: reference}, drop=True)
     spatial = places_of(chosen)
     beta = beta.where((beta > 0.2) & (beta < 5.0))
-    beta = beta.fillna(beta.median(spatial)) if spatial else beta
     error = estimates.error_covariance
     whole = error.notnull().all([PRODUCT, OTHER])
-    error = error.where(whole, error.where(whole).median(spatial)) if spatial else error
+    if spatial:
+        region = _of_region(data, study)
+        wide = region.beta / region.beta.sel({PRODUCT: reference}, drop=True)
+        beta = beta.fillna(beta.median(spatial)).fillna(wide)
+        error = error.where(whole, error.where(whole).median(spatial)).fillna(region.error_covariance)
     scaled = beta * (chosen - mean) + mean.sel({PRODUCT: reference}, drop=True)
     return scaled.transpose(PRODUCT, "time", ...), error * beta * beta.rename({PRODUCT: OTHER})
+
+
+def _of_region(data: xr.DataArray, study: Study) -> xr.Dataset:
+    """One estimate from the departures of all places, pooled."""
+    chosen = signal(data, study)
+    departure = chosen - chosen.where(chosen.notnull().all(PRODUCT)).mean("time")
+    pairs = [p for p in study.correlated if set(p) <= set(study.collocate)]
+    return _estimate(pooled(moments(departure), places_of(chosen)), len(study.collocate), pairs)
 
 
 def merged(data: xr.DataArray, estimates: xr.Dataset, study: Study) -> xr.Dataset:

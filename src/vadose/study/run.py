@@ -24,7 +24,7 @@ from vadose.study import compute, prepare
 from vadose.study.model import Source, Study, read
 
 #: Raise when a step's meaning changes: its old files are then not taken up again.
-STEPS_VERSION = 3
+STEPS_VERSION = 4
 
 Tell = Callable[[str, str], None]
 

@@ -1,0 +1,119 @@
+"""What dies during a study: a Dask worker, its scheduler, the gateway, the proxy, the object store. The run ends right, or says why and goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+import xarray as xr
+from real_hub import QUIET, vadose, wait_for
+
+pytestmark = [pytest.mark.hub, pytest.mark.timeout(600)]
+
+STUDY = """\
+title: A season of the synthetic Earth
+period: [2018-05-01, 2018-08-31]
+bbox: [-104, 34, -84, 56]
+resolution: 1.0
+sources:
+  lband: {collection: demo-smap-l3, family: remote-sensing}
+  cci: {collection: demo-cci, family: remote-sensing}
+  landmodel: {collection: demo-gldas, family: model}
+bootstrap: 20
+"""
+#: What is killed -> words of its command line, and the service that must come back (the supervisor's or the gateway's business).
+PARTS = {
+    "worker": (("dask", "worker"), None),
+    "scheduler": (("dask", "scheduler"), None),
+    "gateway": (("dask_gateway_server",), "gateway"),
+    "proxy": (("vadose.hub.proxy",), "hub"),
+    "store": (("weed",), "store"),
+}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    path = tmp_path_factory.mktemp("study") / "season.yaml"
+    path.write_text(STUDY)
+    return path
+
+
+def command(study, output):
+    return [sys.executable, "-W", "ignore", "-m", "vadose", "run", str(study), "-o", str(output), "--cluster", "2"]
+
+
+def environment(hub):
+    return {**os.environ, **hub.environment("ana"), **QUIET}
+
+
+def results(folder):
+    return xr.open_zarr(folder / "merged.zarr", consolidated=False).load()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(hub, study, tmp_path_factory):
+    output = tmp_path_factory.mktemp("undisturbed") / "out"
+    done = subprocess.run(command(study, output), env=environment(hub), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return results(output)
+
+
+def victims(hub, words):
+    found = []
+    for process in hub.processes():
+        try:
+            line = " ".join(process.cmdline())
+        except psutil.Error:
+            continue
+        if all(w in line for w in words):
+            found.append(process)
+    return found
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_killed_during_a_study_the_run_ends_right_or_says_so_and_a_second_run_completes(
+    hub, study, undisturbed, tmp_path, part
+):
+    words, service = PARTS[part]
+    output = tmp_path / "out"
+    process = subprocess.Popen(
+        command(study, output), env=environment(hub), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        # Mid-run: the first source is done, the others are still to be read by the workers from the store.
+        wait_for(lambda: list((output / "steps").glob("prepare-*.nc")) or process.poll() is not None, timeout=200)
+        assert process.poll() is None, process.communicate()[1][-2000:]
+        killed = victims(hub, words)
+        assert killed, words
+        killed[0].send_signal(signal.SIGKILL)
+        _, errors = process.communicate(timeout=240)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+    if process.returncode != 0:
+        assert "Traceback" not in errors
+        assert "run the same command again to continue" in errors
+        assert not (output / "provenance.json").exists()
+    if service:
+        wait_for(
+            lambda: f'"{service}": true' in vadose("hub", "status", "--json", "--state-dir", str(hub.state)).stdout,
+            timeout=90,
+        )
+    if process.returncode != 0:
+        again = subprocess.run(
+            command(study, output), env=environment(hub), capture_output=True, text=True, timeout=300
+        )
+        assert again.returncode == 0, again.stderr[-2000:]
+        assert "kept" in again.stderr
+    xr.testing.assert_allclose(undisturbed, results(output))
+    hub.run_as("ana", "from vadose.access import cluster\ncluster.stop_all()")
+    deadline = time.monotonic() + 30
+    while victims(hub, ("dask", "worker")) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert not victims(hub, ("dask", "worker"))
