@@ -1,0 +1,44 @@
+"""What the README shows is what happens: its Python runs and prints what it says, its links and commands exist."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.slow
+def test_the_python_of_the_readme_prints_what_the_readme_says(tmp_path):
+    code, printed = re.search(r"```python\n(.*?)```\s*```\n(.*?)```", README, re.S).groups()
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=300, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout == printed
+
+
+def test_every_file_and_folder_the_readme_names_exists():
+    linked = re.findall(r"\]\((?!https?:|#)([^)]+)\)", README)
+    assert linked
+    named = re.findall(r"`((?:tests|docs|notebooks|studies|helm|terraform|images|catalog|src)/[\w./-]*)`", README)
+    for path in {*linked, *named}:
+        assert (ROOT / path).exists(), path
+
+
+def test_every_vadose_command_the_readme_shows_has_help():
+    from click.testing import CliRunner
+
+    from vadose.cli import root
+
+    commands = {tuple(m.split()) for m in re.findall(r"^vadose ((?:hub )?[a-z]+)", README, re.M)}
+    commands |= {tuple(m.split()) for m in re.findall(r"`vadose ((?:hub )?[a-z]+)", README)}
+    assert ("hub", "up") in commands
+    for words in commands:
+        done = CliRunner().invoke(root, [*words, "--help"])
+        assert done.exit_code == 0, f"{words}: {done.output}"
