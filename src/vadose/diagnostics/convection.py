@@ -362,9 +362,10 @@ def dry_minus_wet(classes: xr.DataArray) -> xr.DataArray:
 
 def seasonal_anomaly(series: xr.DataArray) -> xr.DataArray:
     """Departure from the mean of the calendar day and from the linear trend (time, ...): what coupling indices need."""
+    t = xr.DataArray(np.arange(series.sizes["time"], dtype=float), dims="time", coords={"time": series.time})
+    t = (t - t.mean()).where(series.notnull())
+    t = t - t.mean("time")
+    straight = series - (series * t).mean("time") / (t * t).mean("time") * t
     day = xr.DataArray(day_of_year(series.time), dims="time", name="doy")
-    out = series.groupby(day).map(lambda x: x - x.mean("time"))
-    t = xr.DataArray(np.arange(out.sizes["time"], dtype=float), dims="time", coords={"time": out.time})
-    t = t - t.mean()
-    trend = (out * t).mean("time") / (t * t).mean("time")
-    return (out - trend * t).drop_vars("doy", errors="ignore").assign_attrs(series.attrs)
+    out = straight.groupby(day).map(lambda x: x - x.mean("time"))
+    return out.drop_vars("doy", errors="ignore").assign_attrs(series.attrs)
