@@ -1,1 +1,52 @@
-"""TBD."""
+"""What the data say about processes: drought and its speed, limits of evaporation, compound hazards, coupling, regimes.
+
+Each module is one question; functions take canonical arrays and give arrays or tables with uncertainty.
+"""
+
+from __future__ import annotations
+
+from vadose.diagnostics.compound import label_events, likelihood_multiplication, spells
+from vadose.diagnostics.convection import coupling_index, ctp_hilow, feedback_strength, memory
+from vadose.diagnostics.copula import fit_copula, return_periods
+from vadose.diagnostics.drought import decline, drop, evaporative_stress, stress_drydown, volatility
+from vadose.diagnostics.drydown import drydowns
+from vadose.diagnostics.events import event_skill, event_table
+from vadose.diagnostics.limitation import active_depth, coupled_root_zone, fit_regimes, regime
+from vadose.diagnostics.mjo import lag_regression, lanczos_bandpass, phase_composite, rmm
+from vadose.diagnostics.pentads import calendar_quantile, pentad_percentile, to_pentads
+from vadose.diagnostics.response_fit import benchmark_response
+from vadose.diagnostics.sensitivity import spatial_temporal_sensitivity, within_between
+
+__all__ = [
+    "active_depth",
+    "benchmark_response",
+    "calendar_quantile",
+    "coupled_root_zone",
+    "coupling_index",
+    "ctp_hilow",
+    "decline",
+    "drop",
+    "drydowns",
+    "evaporative_stress",
+    "event_skill",
+    "event_table",
+    "feedback_strength",
+    "fit_copula",
+    "fit_regimes",
+    "label_events",
+    "lag_regression",
+    "lanczos_bandpass",
+    "likelihood_multiplication",
+    "memory",
+    "pentad_percentile",
+    "phase_composite",
+    "regime",
+    "return_periods",
+    "rmm",
+    "spatial_temporal_sensitivity",
+    "spells",
+    "stress_drydown",
+    "to_pentads",
+    "volatility",
+    "within_between",
+]

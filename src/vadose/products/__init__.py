@@ -26,6 +26,8 @@ PRODUCTS: dict[str, str] = {
     "ismn": "vadose.products.ismn",
     "uscrn": "vadose.products.uscrn",
     "ameriflux": "vadose.products.ameriflux",
+    "rmm": "vadose.products.rmm",
+    "ecostress": "vadose.products.ecostress",
     "truth": "vadose.products.truth",
 }
 
