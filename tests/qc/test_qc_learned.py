@@ -41,6 +41,7 @@ def hit(dataset, *codes):
     return (dataset.soil_moisture_flag.values & FLAGS.mask(*codes)) != 0
 
 
+@pytest.mark.slow
 def test_c_t1_2_5_planted_faults_are_found_and_rain_is_left_alone():
     clean = clean_year()
     planted = qc.inject(clean, rng=1)
