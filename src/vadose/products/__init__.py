@@ -28,6 +28,7 @@ PRODUCTS: dict[str, str] = {
     "ameriflux": "vadose.products.ameriflux",
     "rmm": "vadose.products.rmm",
     "ecostress": "vadose.products.ecostress",
+    "fluxnet": "vadose.products.fluxnet",
     "truth": "vadose.products.truth",
 }
 
