@@ -37,6 +37,35 @@ PARAMETERS: dict[str, tuple[float | None, str, str]] = {
 
 
 @njit(cache=True, nogil=True)
+def day(s1, s2, p, demand, max1, max2, fc1, fc2, res1, res2, wp, crit, ks, power, beta, share, depth1, depth2):
+    """One day of one cell, all water in mm: storages and forcing in, (s1, s2, ET, runoff, drainage) out. For compiled loops."""
+    infiltration = p * (1.0 - min(s1 / max1, 1.0) ** beta)
+    runoff = p - infiltration
+    s1 += infiltration
+    if s1 > max1:
+        runoff += s1 - max1
+        s1 = max1
+    stress1 = min(max((s1 / depth1 - wp) / (crit - wp), 0.0), 1.0)
+    stress2 = min(max((s2 / depth2 - wp) / (crit - wp), 0.0), 1.0)
+    a1 = min(demand * share * stress1, max(s1 - res1, 0.0))
+    a2 = min(demand * (1.0 - share) * stress2, max(s2 - res2, 0.0))
+    s1 -= a1
+    s2 -= a2
+    if s1 > fc1:
+        down = max(min(ks * (s1 / max1) ** power, s1 - fc1), 0.0)
+        s1 -= down
+        s2 += down
+    if s2 > max2:
+        runoff += s2 - max2
+        s2 = max2
+    out = 0.0
+    if s2 > fc2:
+        out = max(min(ks * (s2 / max2) ** power, s2 - fc2), 0.0)
+        s2 -= out
+    return s1, s2, a1 + a2, runoff, out
+
+
+@njit(cache=True, nogil=True)
 def _run(rain, demand, state, porosity, fc, wp, crit, ks, b, residual, beta, share, depth1, depth2, theta, fluxes):
     """One pass over (cells, days): `theta` (cells, days, 2) and `fluxes` (cells, days, 3: ET, runoff, drainage) are filled."""
     cells, days = rain.shape
@@ -47,29 +76,12 @@ def _run(rain, demand, state, porosity, fc, wp, crit, ks, b, residual, beta, sha
         power = 2.0 * b[c] + 3.0
         s1, s2 = state[c, 0] * depth1, state[c, 1] * depth2
         for t in range(days):
-            p = rain[c, t]
-            infiltration = p * (1.0 - min(s1 / max1, 1.0) ** beta[c])
-            runoff = p - infiltration
-            s1 += infiltration
-            if s1 > max1:
-                runoff += s1 - max1
-                s1 = max1
-            stress1 = min(max((s1 / depth1 - wp[c]) / (crit[c] - wp[c]), 0.0), 1.0)
-            stress2 = min(max((s2 / depth2 - wp[c]) / (crit[c] - wp[c]), 0.0), 1.0)
-            a1 = min(demand[c, t] * share[c] * stress1, max(s1 - res1, 0.0))
-            a2 = min(demand[c, t] * (1.0 - share[c]) * stress2, max(s2 - res2, 0.0))
-            s1 -= a1
-            s2 -= a2
-            down = max(min(ks[c] * (s1 / max1) ** power, s1 - fc1), 0.0)
-            s1 -= down
-            s2 += down
-            if s2 > max2:
-                runoff += s2 - max2
-                s2 = max2
-            out = max(min(ks[c] * (s2 / max2) ** power, s2 - fc2), 0.0)
-            s2 -= out
+            s1, s2, et, runoff, out = day(
+                s1, s2, rain[c, t], demand[c, t], max1, max2, fc1, fc2, res1, res2, wp[c], crit[c], ks[c], power, beta[c],
+                share[c], depth1, depth2,
+            )  # fmt: skip
             theta[c, t, 0], theta[c, t, 1] = s1 / depth1, s2 / depth2
-            fluxes[c, t, 0], fluxes[c, t, 1], fluxes[c, t, 2] = a1 + a2, runoff, out
+            fluxes[c, t, 0], fluxes[c, t, 1], fluxes[c, t, 2] = et, runoff, out
 
 
 def _kernel(rain, demand, first, second, *fields, depths):
