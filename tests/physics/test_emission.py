@@ -118,3 +118,63 @@ def test_vegetation_from_ndvi_and_class_table():
     assert e.by_class(xr.DataArray([4, 1]), table, "h").values.tolist() == [0.2, 0.1]
     with pytest.raises(VadoseInputError, match="omega"):
         e.by_class(xr.DataArray([4, 1]), table, "omega")
+
+
+def granule(shared_data):
+    """Cells of a real SMAP half-orbit with recommended retrievals of every algorithm, as float arrays with units."""
+    path = next((shared_data / "smap/L2").glob("*R18290*.h5"))
+    with xr.open_dataset(
+        path, group="Soil_Moisture_Retrieval_Data", engine="h5netcdf", phony_dims="sort", decode_cf=False
+    ) as raw:
+        good = (raw.retrieval_qual_flag & 1) == 0
+        units = {"tb_v_corrected": "K", "tb_h_corrected": "K", "surface_temperature": "K", "clay_fraction": "1"}
+        return {
+            name: raw[name].astype(float)[good.values].assign_attrs(units=units.get(name, "1"))
+            for name in raw.data_vars
+            if raw[name].dtype == "float32" and raw[name].ndim == 1
+        }
+
+
+def test_single_channel_equals_the_missions_own_retrieval(shared_data):
+    """SMAP R18290, option 2 (single channel, vertical), from the granule's own brightness, temperature, texture and vegetation.
+
+    The granule's opacity is along the slant path; `optical_depth` is at nadir, hence the cosine of 40 degrees.
+    """
+    g = granule(shared_data)
+    out = e.retrieve_single(
+        g["tb_v_corrected"],
+        g["clay_fraction"],
+        g["surface_temperature"],
+        optical_depth=g["vegetation_opacity_option2"] * np.cos(np.deg2rad(40)),
+        roughness=g["roughness_coefficient"],
+        albedo=g["albedo"],
+        porosity=1 - g["bulk_density"] / 2.65,
+    )
+    departure = out.soil_moisture - g["soil_moisture_option2"]
+    assert departure.size == 592
+    assert float(np.abs(departure).max()) < 5e-4
+
+
+def test_dual_channel_equals_the_missions_own_retrieval(shared_data):
+    """SMAP R18290, option 3 (modified dual channel): cost (TBv)^2 + (TBh)^2 + 20^2 (slant tau)^2, mixing Q = 0.1771 h."""
+    g = granule(shared_data)
+    slant = np.cos(np.deg2rad(40))
+    h = g["roughness_coefficient_option3"]
+    out = e.retrieve_dual(
+        g["tb_v_corrected"],
+        g["tb_h_corrected"],
+        g["clay_fraction"],
+        g["surface_temperature"],
+        optical_depth=g["vegetation_opacity_option2"] * slant,
+        optical_depth_error=slant / 20,
+        error=1.0,
+        roughness=h,
+        mixing=0.1771 * h,
+        albedo=g["albedo_option3"],
+        porosity=1 - g["bulk_density"] / 2.65,
+    )
+    departure = np.abs(out.soil_moisture - g["soil_moisture_option3"])
+    assert float(departure.quantile(0.99)) < 5e-4
+    assert float(departure.max()) < 2e-3
+    opacity = np.abs(out.vegetation_optical_depth / slant - g["vegetation_opacity_option3"])
+    assert float(opacity.quantile(0.99)) < 2e-3

@@ -176,6 +176,10 @@ def test_flags_and_missing_bands():
     assert np.isnan(out.water_thickness[3])
     assert int(out.water_thickness_flag[4]) & 8
     assert float(out.water_thickness[0]) == pytest.approx(0.05, rel=0.02)
+    hole = dry.copy()
+    hole[3] = np.nan  # a band in which the dry soil was not seen
+    out = fit.invert_reflectance(seen, hole)
+    assert float(out.water_thickness[0]) == pytest.approx(0.05, rel=0.02)
 
 
 def test_lazy_images_and_pixelwise_dry():

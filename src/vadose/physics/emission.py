@@ -213,7 +213,7 @@ def brightness_temperature(
     bulk_density: xr.DataArray | float = 1300.0,
     incidence: float = INCIDENCE,
     exponent: float = ROUGHNESS_EXPONENT,
-    mixing: float = 0.0,
+    mixing: xr.DataArray | float = 0.0,
     frequency: float = dielectric.LBAND,
     model: dielectric.Model = "mironov",
 ) -> xr.Dataset:
@@ -266,7 +266,7 @@ def _arguments(model, moisture_or_tb, clay, sand, rho_b, soil, canopy, tau):
 def _geometry(frequency, incidence, roughness, exponent, mixing, albedo):
     if not 0.0 <= incidence < 90.0:
         raise VadoseInputError(f"incidence is in degrees from the vertical (0 to 90), got {incidence:g}")
-    return float(frequency), math.cos(math.radians(incidence)), roughness, float(exponent), float(mixing), albedo
+    return float(frequency), math.cos(math.radians(incidence)), roughness, float(exponent), mixing, albedo
 
 
 def _dense(like, optical_depth):
@@ -329,7 +329,7 @@ def retrieve_dual(
     bulk_density: xr.DataArray | float = 1300.0,
     incidence: float = INCIDENCE,
     exponent: float = ROUGHNESS_EXPONENT,
-    mixing: float = 0.0,
+    mixing: xr.DataArray | float = 0.0,
     frequency: float = dielectric.LBAND,
     model: dielectric.Model = "mironov",
     error: float = TEMPERATURE_ERROR,

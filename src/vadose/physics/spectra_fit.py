@@ -226,8 +226,11 @@ def _fast(reflectance, dry, water, sun_zenith, sigma):
 
     def kernel(r, d):
         shape = r.shape[:-1]
-        pixels = np.ascontiguousarray(r.reshape(-1, r.shape[-1]), dtype=float)
-        dries = np.ascontiguousarray(d.reshape(1, -1) if d.ndim == 1 else np.broadcast_to(d, r.shape).reshape(pixels.shape), dtype=float)  # fmt: skip
+        known = d > 0  # false for NaN: such bands are left out
+        pixels = np.ascontiguousarray(np.where(known, r, np.nan).reshape(-1, r.shape[-1]), dtype=float)
+        clean = np.where(known, d, 0.3)
+        rows = clean.reshape(1, -1) if d.ndim == 1 else np.broadcast_to(clean, r.shape).reshape(pixels.shape)
+        dries = np.ascontiguousarray(rows, dtype=float)
         out = np.empty((pixels.shape[0], 8))
         _fit_film(pixels, dries, a, mirror, through, back, sigma[0], sigma[1], out)
         return out.reshape(*shape, 8)
@@ -269,7 +272,7 @@ def _slow(reflectance, dry, water, model, sun_zenith, sigma):
         return x[1] * spectra.hapke(albedo, sun_zenith or 0.0) + (1.0 - x[1]) * base
 
     def one(r):
-        good = np.isfinite(r) & (r > 0)
+        good = np.isfinite(r) & (r > 0) & (members > 0).all(axis=1)
         if good.sum() < 3:
             return np.full(8, np.nan)
         s = np.maximum(sigma[0], sigma[1] * r[good])
