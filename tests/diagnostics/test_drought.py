@@ -232,3 +232,23 @@ def test_skill_against_a_catalog():
     assert skill["pod"] == 0.5
     assert skill["far"] == 0.5
     assert skill["onset_error"] == 5.0
+
+
+@pytest.mark.parametrize("leave", [False, True])
+def test_pentad_percentile_against_the_slow_definition(leave):
+    rng = np.random.default_rng(0)
+    series = daily(np.round(rng.normal(size=365 * 6), 1), start="2001-03-10")
+    series[rng.random(series.size) < 0.2] = np.nan
+    p = to_pentads(series)
+    out = pentad_percentile(p, leave_year_out=leave, n_min=5).percentile.values
+    number, v = np.arange(p.size) + 13, p.values  # 10 March lies in the fourteenth pentad
+    for k in range(0, v.size, 5):
+        if np.isnan(v[k]):
+            assert np.isnan(out[k])
+            continue
+        apart = np.abs(number % 73 - number[k] % 73)
+        near = np.minimum(apart, 73 - apart) <= 2
+        others = near & ~np.isnan(v) & ((number // 73 != number[k] // 73) if leave else True)
+        pool = np.append(v[others], v[k]) if leave else v[others]
+        rank = (pool < v[k]).sum() + 0.5 * ((pool == v[k]).sum() + 1)
+        assert out[k] == pytest.approx(100 * rank / (pool.size + 1), abs=1e-9)

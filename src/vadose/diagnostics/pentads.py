@@ -91,33 +91,44 @@ def _pentad_percentiles(values, index, window, n_min, leave_out, out):
     """Mid-rank percentile of each pentad among those of all years within `window` pentads of the year (circular)."""
     cells, steps = values.shape
     years = index[-1] // 73 + 1
+    wide = 2 * window + 1
     table = np.empty((73, years))
+    place = np.full((73, years), -1)
+    for t in range(steps):
+        place[index[t] % 73, index[t] // 73] = t
+    pool = np.empty(wide * years)
     for c in range(cells):
         table[:] = np.nan
         for t in range(steps):
             table[index[t] % 73, index[t] // 73] = values[c, t]
-        for t in range(steps):
-            x = values[c, t]
-            if np.isnan(x):
-                continue
-            p, own = index[t] % 73, index[t] // 73
-            below, equal, n = 0, 0, 0
+        for p in range(73):
+            size = 0
             for k in range(-window, window + 1):
-                row = (p + k) % 73
                 for y in range(years):
-                    v = table[row, y]
-                    if np.isnan(v) or (leave_out and y == own):
-                        continue
+                    v = table[(p + k) % 73, y]
+                    pool[k * years + window * years + y] = v
+                    size += 0 if np.isnan(v) else 1
+            for y in range(years):
+                t = place[p, y]
+                if t < 0:
+                    continue
+                x = values[c, t]
+                if np.isnan(x):
+                    continue
+                below, equal, n = 0, 0, size  # comparisons with NaN are false
+                for i in range(pool.size):
+                    below += pool[i] < x
+                    equal += pool[i] == x
+                if leave_out:
+                    for k in range(wide):
+                        v = pool[k * years + y]
+                        below -= v < x
+                        equal -= v == x
+                        n -= 0 if np.isnan(v) else 1
+                    equal += 1
                     n += 1
-                    if v < x:
-                        below += 1
-                    elif v == x:
-                        equal += 1
-            if leave_out:
-                equal += 1
-                n += 1
-            if n >= n_min:
-                out[c, t] = 100.0 * (below + 0.5 * (equal + 1)) / (n + 1)
+                if n >= n_min:
+                    out[c, t] = 100.0 * (below + 0.5 * (equal + 1)) / (n + 1)
 
 
 def pentad_percentile(
