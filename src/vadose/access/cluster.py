@@ -66,11 +66,13 @@ class Cluster:
             self.client.close()
         with contextlib.suppress(Exception):
             self._cluster.shutdown() if self.kind == "gateway" else self._cluster.close()
-        # When the gateway did not answer, its clients stay half open and complain when Python ends: close them one by one.
-        for gateway in (getattr(self._cluster, "gateway", None), self._gateway):
-            if gateway is not None:
+        # When the gateway did not answer, its clients stay half open, and their finalizers close again on a loop that is gone
+        # and complain on the terminal: close them once here, and for good.
+        for owner in (getattr(self._cluster, "gateway", None), self._gateway, self._cluster):
+            if owner is not None and self.kind == "gateway":
                 with contextlib.suppress(Exception):
-                    gateway.close()
+                    owner.close()
+                owner.close = lambda *_, **__: None
 
     def __enter__(self) -> Cluster:
         return self

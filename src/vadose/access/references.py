@@ -1,4 +1,6 @@
-"""Many files as one virtual Zarr: kerchunk references assembled from scans, written as JSON.
+"""A handful of files as one virtual Zarr: kerchunk references assembled from scans, written as JSON.
+
+`vadose.access.parquet` and `vadose.access.virtual` write large sets.
 
 Files are stacked along a new leading dimension (time). Only files of one fingerprint are stacked; a second fingerprint is
 an error that names the files, never a silent wrong decoding.
@@ -48,15 +50,13 @@ def stack(
                 "chunks": [1, *first.chunks],
                 "dtype": first.dtype.str,
                 "order": "C",
-                "fill_value": _fill(first.fill),
+                "fill_value": first.attrs.get("_FillValue"),
                 "compressor": None,
                 "filters": list(first.filters) or None,
             }
         )
-        # The fill value stays an attribute too: without it zarr 3 readers take fills for data.
+        # HDF5's own fill stands for chunks that were never written; only a declared _FillValue means "no value".
         attrs = {**first.attrs, "_ARRAY_DIMENSIONS": [dim, *inner]}
-        if "_FillValue" not in attrs and first.fill is not None:
-            attrs["_FillValue"] = _fill(first.fill)
         refs[f"{name}/.zattrs"] = json.dumps(attrs)
         for number, (address, scan) in enumerate(files):
             v = scan[name]
@@ -84,16 +84,8 @@ def _inline(refs, name, dims, values, attrs):
     refs[f"{name}/{'.'.join(['0'] * values.ndim) or '0'}"] = "base64:" + base64.b64encode(values.tobytes()).decode()
 
 
-def _fill(value: Any) -> Any:
-    return None if value is None else (value.item() if isinstance(value, np.generic) else value)
-
-
 def write_json(references: dict[str, Any], path: Path) -> None:
-    """The references as one kerchunk JSON file; it appears only when it is whole.
-
-    JSON, for sets of up to some 100,000 chunks: today's parquet form cannot hold a chunk that was never written (with
-    pandas 3 its reader fails on the gap), and a file that nobody observed has such chunks.
-    """
+    """The references as one kerchunk JSON file; it appears only when it is whole. For sets of up to some 100,000 chunks."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
     partial.write_text(json.dumps(references))

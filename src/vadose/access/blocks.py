@@ -1,0 +1,141 @@
+"""Scan many remote files fast: their index is read in blocks that the first file taught us, several files ahead.
+
+An HDF5 file's index lies in a few places. Which 1 MiB blocks hold them is learned from the first file; for the following
+files exactly those are asked for before they are needed, so that one process waits for no answer.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import io
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from vadose.access import remote
+from vadose.access.credentials import Access
+from vadose.access.remote import Stat
+
+BLOCK = 1 << 20
+#: Files whose blocks are under way while one is being scanned.
+AHEAD = 8
+#: Blocks between two wanted ones that are read along rather than asked for in a request of their own.
+GAP = 2
+Result = TypeVar("Result")
+
+
+class BlockFile(io.RawIOBase):
+    """A remote object as a file for h5py: whole blocks are fetched, kept, and counted."""
+
+    def __init__(self, stat: Stat, access: Access, blocks: dict[int, bytes] | None = None) -> None:
+        self.stat, self.access, self.blocks = stat, access, dict(blocks or {})
+        self.touched: set[int] = set()
+        self.missed = 0
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = (0, self._at, self.stat.size)[whence] + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, into: Any) -> int:
+        view = memoryview(into).cast("B")
+        want = max(0, min(len(view), self.stat.size - self._at))
+        done = 0
+        while done < want:
+            number, inside = divmod(self._at, BLOCK)
+            part = self._block(number)[inside : inside + want - done]
+            view[done : done + len(part)] = part
+            done += len(part)
+            self._at += len(part)
+        return done
+
+    def _block(self, number: int) -> bytes:
+        self.touched.add(number)
+        if number not in self.blocks:
+            self.missed += 1
+            start = number * BLOCK
+            self.blocks[number] = remote.read(
+                self.stat.href, start, min(BLOCK, self.stat.size - start), access=self.access, expect=_held(self.stat)
+            )
+        return self.blocks[number]
+
+
+def _held(stat: Stat) -> Stat | None:
+    return stat if stat.etag else None
+
+
+def runs(blocks: Iterable[int], size: int) -> list[tuple[int, int]]:
+    """Block numbers as few ranges of bytes (start, end); near ones are joined."""
+    last = (size - 1) // BLOCK
+    out: list[list[int]] = []
+    for number in sorted(b for b in blocks if b <= last):
+        if out and number - out[-1][1] <= GAP:
+            out[-1][1] = number
+        else:
+            out.append([number, number])
+    return [(a * BLOCK, min(size, (b + 1) * BLOCK)) for a, b in out]
+
+
+async def _prefetch(stat: Stat, access: Access, blocks: frozenset[int]) -> dict[int, bytes]:
+    import asyncio
+
+    ranges = runs(blocks, stat.size)
+    bodies = await asyncio.gather(
+        *(remote.read_async(stat.href, a, b - a, access=access, expect=_held(stat)) for a, b in ranges)
+    )
+    out: dict[int, bytes] = {}
+    for (start, _), body in zip(ranges, bodies, strict=True):
+        for k in range(0, len(body), BLOCK):
+            out[(start + k) // BLOCK] = body[k : k + BLOCK]
+    return out
+
+
+def each(
+    stats: Iterable[Stat],
+    work: Callable[[Any, Stat], Result],
+    *,
+    access: Access = remote.DEFAULT,
+    ahead: int = AHEAD,
+) -> Iterator[tuple[Stat, Result | Exception]]:
+    """`work(file, stat)` for each object, in order; an exception is its result, so that one bad file stops nothing.
+
+    Local files are handed over as paths. Remote ones as `BlockFile`, with the blocks that earlier files needed already there.
+    """
+    waiting: deque[tuple[Stat, concurrent.futures.Future[dict[int, bytes]] | None]] = deque()
+    hot: set[int] = {0}
+    source = iter(stats)
+    learned = False
+
+    def fill() -> None:
+        while len(waiting) < (ahead if learned else 1):
+            stat = next(source, None)
+            if stat is None:
+                return
+            waiting.append(
+                (stat, None if remote.is_local(stat.href) else remote.run(_prefetch(stat, access, frozenset(hot))))
+            )
+
+    fill()
+    while waiting:
+        stat, under_way = waiting.popleft()
+        try:
+            if under_way is None:
+                yield stat, work(remote.local_path(stat.href), stat)
+            else:
+                file = BlockFile(stat, access, under_way.result())
+                yield stat, work(file, stat)
+                if file.missed:
+                    hot |= file.touched
+        except Exception as error:  # the caller's table of failures
+            yield stat, error
+        learned = True
+        fill()

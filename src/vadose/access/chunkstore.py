@@ -1,0 +1,254 @@
+"""Virtual cubes as a Zarr store of our own: chunks come from where the producer put them, each read is checked.
+
+A chunk without a reference is an error with its name; a source that changed, was cut or is gone is an error with its name;
+a body that broke off is asked for again. Stores can be pickled: Dask workers read with their own connections and keys.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import zarr
+from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype
+
+from vadose.access import cache, remote
+from vadose.access.credentials import Access
+from vadose.access.parquet import References
+from vadose.errors import UnreadableFileError, VadoseError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+#: Chunks under way at a time. Zarr's own default of 10 makes a year at one pixel wait four times as long.
+CONCURRENCY = 64
+
+
+def raise_concurrency() -> None:
+    """Let Zarr ask for as many chunks at a time as a store bears, unless somebody chose a number."""
+    if zarr.config.get("async.concurrency") == 10:
+        zarr.config.set({"async.concurrency": CONCURRENCY})
+
+
+class JsonReferences:
+    """Kerchunk references (version 1) from JSON, behind the questions of `parquet.References`."""
+
+    def __init__(self, references: dict[str, Any], name: str, locations: dict[str, str] | None = None) -> None:
+        refs = references.get("refs", references)
+        if references.get("gen"):
+            raise UnreadableFileError(f"{name}: generated references (gen) are not read; expand them with fsspec first")
+        templates = references.get("templates", {})
+        self.folder, self.refs, self.templates, self.locations = name, refs, templates, dict(locations or {})
+        self.metadata = {k: _meta(v) for k, v in refs.items() if k.rsplit("/", 1)[-1].startswith(".z")}
+        self.sources: dict[str, remote.Stat] = {}
+
+    @property
+    def variables(self) -> list[str]:
+        return [k.removesuffix("/.zarray") for k in self.metadata if k.endswith("/.zarray")]
+
+    def chunk(self, name: str, index: tuple[int, ...]) -> bytes | tuple[str, int, int | None]:
+        import base64
+
+        separator = self.metadata[f"{name}/.zarray"].get("dimension_separator", ".")
+        where = self.refs.get(f"{name}/{separator.join(map(str, index)) or '0'}")
+        if where is None:
+            raise UnreadableFileError(
+                f"{self.folder}: chunk {index} of {name} has no reference: never written by the producer, or lost; "
+                "vadose does not guess. Index the files again with `vadose catalog add` and `build`"
+            )
+        if isinstance(where, str):
+            return base64.b64decode(where[7:]) if where.startswith("base64:") else where.encode("latin-1")
+        address = where[0]
+        for key, value in self.templates.items():
+            address = address.replace("{{" + key + "}}", value)
+        for old, new in self.locations.items():
+            if address.startswith(old):
+                address = new + address[len(old) :]
+        return (address, where[1], where[2]) if len(where) == 3 else (address, 0, None)
+
+
+def _meta(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, dict) else json.loads(value)
+
+
+class ReferenceStore(Store):
+    """Zarr (version 2, read only) over references."""
+
+    def __init__(
+        self, references: References | JsonReferences, access: Access = remote.DEFAULT, *, absent: str = "refuse"
+    ) -> None:
+        super().__init__(read_only=True)
+        self.references, self.access, self.absent = references, access, absent
+        self._is_open = True
+        raise_concurrency()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.references, self.access, self.absent)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ReferenceStore) and other.references.folder == self.references.folder
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __str__(self) -> str:
+        return f"references://{self.references.folder}"
+
+    @property
+    def supports_writes(self) -> bool:  # type: ignore[override]
+        return False
+
+    @property
+    def supports_deletes(self) -> bool:  # type: ignore[override]
+        return False
+
+    @property
+    def supports_listing(self) -> bool:  # type: ignore[override]
+        return True
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        body = await self._bytes(key)
+        if body is None:
+            return None
+        return prototype.buffer.from_bytes(_cut(body, byte_range))
+
+    async def _bytes(self, key: str) -> bytes | None:
+        meta = self.references.metadata
+        if key in meta:
+            return json.dumps(meta[key]).encode()
+        if key == ".zmetadata":
+            return json.dumps({"metadata": meta, "zarr_consolidated_format": 1}).encode()
+        name, _, last = key.rpartition("/")
+        if last.startswith(".") or last == "zarr.json":
+            return None
+        while name and f"{name}/.zarray" not in meta:
+            name, _, part = name.rpartition("/")
+            last = f"{part}/{last}"
+        if not name:
+            return None
+        shape = meta[f"{name}/.zarray"]["shape"]
+        index = tuple(int(p) for p in last.replace("/", ".").split(".")) if shape else ()
+        try:
+            where = self.references.chunk(name, index)
+        except UnreadableFileError:
+            if self.absent == "fill":
+                return None
+            raise
+        if isinstance(where, bytes):
+            return where
+        address, offset, length = where
+        return await cache.through(
+            address, offset, length, access=self.access, expect=self.references.sources.get(address)
+        )
+
+    async def get_partial_values(
+        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
+    ) -> list[Buffer | None]:
+        import asyncio
+
+        return list(await asyncio.gather(*(self.get(k, prototype, r) for k, r in key_ranges)))
+
+    async def exists(self, key: str) -> bool:
+        meta = self.references.metadata
+        return key in meta or key == ".zmetadata" or f"{key.rpartition('/')[0]}/.zarray" in meta
+
+    async def set(self, key: str, value: Buffer) -> None:
+        raise VadoseError("references are read only")
+
+    async def delete(self, key: str) -> None:
+        raise VadoseError("references are read only")
+
+    async def list(self) -> AsyncIterator[str]:
+        for key in self.references.metadata:
+            yield key
+
+    async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+        for key in self.references.metadata:
+            if key.startswith(prefix):
+                yield key
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        start = f"{prefix.rstrip('/')}/" if prefix.strip("/") else ""
+        for part in sorted({k[len(start) :].split("/", 1)[0] for k in self.references.metadata if k.startswith(start)}):
+            yield part
+
+
+def _rebuild(references: Any, access: Access, absent: str) -> ReferenceStore:
+    return ReferenceStore(references, access, absent=absent)
+
+
+def _cut(body: bytes, wanted: ByteRequest | None) -> bytes:
+    if isinstance(wanted, RangeByteRequest):
+        return body[wanted.start : wanted.end]
+    if isinstance(wanted, OffsetByteRequest):
+        return body[wanted.offset :]
+    if isinstance(wanted, SuffixByteRequest):
+        return body[-wanted.suffix :]
+    return body
+
+
+def open_references(
+    place: str | dict[str, Any], *, access: Access = remote.DEFAULT, locations: dict[str, str] | None = None, group: str | None = None,
+    chunks: Any = None, absent: str = "refuse", decode: bool = True,
+) -> xr.Dataset:  # fmt: skip
+    """A virtual cube as a lazy Dataset: a parquet folder, a JSON file (also .gz), or references already in memory.
+
+    `absent="fill"` lets chunks without a reference read as fill values, as other tools do: for references that you trust and
+    whose producer leaves empty chunks out.
+    """
+    import xarray as xr
+
+    store: Any = ReferenceStore(references_at(place, locations), access, absent=absent)
+    return xr.open_dataset(
+        store, engine="zarr", consolidated=False, zarr_format=2, group=group, chunks=chunks, mask_and_scale=decode
+    )  # type: ignore[arg-type]
+
+
+def references_at(place: str | dict[str, Any], locations: dict[str, str] | None = None) -> References | JsonReferences:
+    """References from a parquet folder, a JSON file or address, or memory."""
+    if isinstance(place, dict):
+        return JsonReferences(place, "references in memory", locations)
+    if remote.is_local(place) and Path(remote.local_path(place)).is_dir():
+        return References(remote.local_path(place), locations)
+    if place.rstrip("/").endswith((".parq", ".parquet")):
+        return References(str(mirror(place)), locations)
+    body = remote.read(place) if not place.startswith("http") else _web(place)
+    if place.endswith(".gz"):
+        import gzip
+
+        body = gzip.decompress(body)
+    try:
+        return JsonReferences(json.loads(body), place, locations)
+    except (json.JSONDecodeError, AttributeError, KeyError) as error:
+        raise UnreadableFileError(f"{place}: not kerchunk references: {error}") from error
+
+
+def _web(address: str) -> bytes:
+    import urllib.request
+
+    from vadose.errors import PlatformError
+
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=60) as answer:
+            return answer.read()
+    except OSError as error:
+        raise PlatformError(f"the references {address} cannot be fetched: {error}") from error
+
+
+def mirror(address: str, access: Access = remote.DEFAULT) -> Path:
+    """A parquet reference set of a bucket, copied into the cache folder once (these are small and named by version)."""
+    import hashlib
+
+    target = cache.folder() / "references" / hashlib.blake2b(address.encode(), digest_size=8).hexdigest()
+    if not (target / ".zmetadata").exists():
+        for stat in remote.listing(f"{address.rstrip('/')}/**", access):
+            path = target / stat.href.removeprefix(address.rstrip("/") + "/")
+            if path.name != ".zmetadata":
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(remote.read(stat.href, access=access))
+        body = remote.read(f"{address.rstrip('/')}/.zmetadata", access=access)
+        target.mkdir(parents=True, exist_ok=True)
+        (target / ".zmetadata").write_bytes(body)
+    return target
