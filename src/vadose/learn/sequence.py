@@ -1,0 +1,357 @@
+"""Train, predict, keep: one small interface for all networks of `vadose.learn.nets` (M-T1.2).
+
+The loss looks at every valid day of a window, since a step costs the same with one supervised day as with 365. Predictions
+lie between zero and porosity by construction. Everything random follows from `seed` and the epoch, so that an interrupted
+training goes on to the same weights. CPU by default, a GPU with bfloat16 where there is one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path as FilePath
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+import vadose
+from vadose import cf
+from vadose.errors import DimensionError, PlatformError, TooFewSamplesError, UnreadableFileError, VadoseInputError, unknown_name
+from vadose.learn.windows import Cube, Scaler, scaler
+from vadose.typing import Path
+
+FORMAT = "vadose-sequence-1"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Which network, and how it is trained. `options` go to the network (hidden, layers, dropout ...)."""
+
+    kind: str = "lstm"
+    options: dict[str, Any] = field(default_factory=dict)
+    window: int = 365
+    warmup: int = 60  # first days of a window that carry no loss, once the series is longer than the window
+    epochs: int = 30
+    batch: int = 64
+    rate: float = 1e-3
+    patience: int = 10
+    frozen_weight: float = 0.1  # of the cross entropy of frozen ground; the head exists where the state is known
+    clip: float = 1.0
+
+
+@dataclass
+class SequenceModel:
+    """A trained network with its scaling, its declared shapes, and the history of its training."""
+
+    net: Any
+    spec: Spec
+    scale: Scaler
+    inputs: tuple[str, ...]
+    attributes: tuple[str, ...]
+    depths: np.ndarray
+    has_frozen: bool
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def predict(self, data: Cube, *, dropout: int = 0, seed: int = 0) -> xr.Dataset:
+        """Predict every day of every site: `soil_moisture` (station, time, depth), `frozen_probability` where learned.
+
+        `dropout` > 0 draws that many passes with dropout left on (Gal and Ghahramani 2016) as dimension `member`.
+        """
+        self.check(data)
+        torch = _torch()
+        if dropout == 0:
+            return _dataset(self, data, *_forward(self, data))
+        self.net.train()
+        try:
+            with torch.random.fork_rng():
+                torch.manual_seed(seed)
+                parts = [_dataset(self, data, *_forward(self, data, training=True)) for _ in range(dropout)]
+        finally:
+            self.net.eval()
+        return xr.concat(parts, "member")
+
+    def check(self, data: Cube) -> None:
+        """Raise where a cube does not have the inputs that the network learned from, in their order."""
+        if data.inputs != self.inputs or data.attributes != self.attributes:
+            raise VadoseInputError(f"the network learned from {self.inputs} and {self.attributes}, the data hold {data.inputs} and {data.attributes}")
+
+    def save(self, folder: Path) -> None:
+        """Weights as safetensors, words as JSON; no pickle. The weights are renamed into place last."""
+        root = FilePath(folder)
+        root.mkdir(parents=True, exist_ok=True)
+        words = {
+            "format": FORMAT, "vadose": vadose.__version__, "spec": asdict(self.spec), "inputs": self.inputs, "attributes": self.attributes,
+            "depths": [float(d) for d in self.depths], "has_frozen": self.has_frozen, "history": self.history,
+            "scale": {k: np.asarray(v).tolist() for k, v in asdict(self.scale).items()},
+        }  # fmt: skip
+        _replace(root / "model.json", lambda p: p.write_text(json.dumps(words, indent=1)))
+        _save_tensors(root / "weights.safetensors", self.net.state_dict())
+
+
+def load(folder: Path) -> SequenceModel:
+    """Read what `SequenceModel.save` wrote."""
+    from safetensors.torch import load_file
+
+    root = FilePath(folder)
+    try:
+        words = json.loads((root / "model.json").read_text())
+    except (OSError, ValueError) as error:
+        raise UnreadableFileError(f"{root}: no readable model.json; a folder written by SequenceModel.save was expected") from error
+    if words.get("format") != FORMAT:
+        raise UnreadableFileError(f"{root}/model.json: format {words.get('format')!r}, expected {FORMAT!r}")
+    spec = Spec(**words["spec"])
+    scale = Scaler(**{k: np.asarray(v, "float32") for k, v in words["scale"].items()})
+    net = build(spec, len(words["inputs"]), len(words["attributes"]), len(words["depths"]) + words["has_frozen"])
+    net.load_state_dict(load_file(root / "weights.safetensors"))
+    net.eval()
+    return SequenceModel(
+        net, spec, scale, tuple(words["inputs"]), tuple(words["attributes"]), np.asarray(words["depths"]), words["has_frozen"], words["history"]
+    )
+
+
+def build(spec: Spec, inputs: int, static: int, outputs: int) -> Any:
+    """An untrained network of `spec.kind`."""
+    _torch()
+    from vadose.learn import nets
+
+    if spec.kind not in nets.KINDS:
+        raise unknown_name("network", spec.kind, nets.KINDS)
+    make: Any = nets.KINDS[spec.kind]
+    return make(inputs, static, outputs, **spec.options)
+
+
+def masked_loss(out: Any, y: Any, valid: Any, upper: Any, frozen: Any, weight: float, *, delta: float = 0.05) -> Any:
+    """Huber loss over valid days plus weighted cross entropy of frozen ground over days where the state is known.
+
+    What is not valid is replaced before it meets the prediction, so that its value cannot reach loss or gradient.
+    """
+    torch = _torch()
+    depths = y.shape[-1]
+    there = torch.where(valid, y, torch.zeros_like(y))
+    predicted = torch.sigmoid(out[..., :depths]) * upper[:, None]
+    each = torch.nn.functional.huber_loss(predicted, there, reduction="none", delta=delta)
+    loss = (each * valid).sum() / valid.sum().clamp(min=1)
+    if out.shape[-1] > depths:
+        known = torch.isfinite(frozen)
+        state = torch.where(known, frozen, torch.zeros_like(frozen))
+        cross = torch.nn.functional.binary_cross_entropy_with_logits(out[..., depths], state, reduction="none")
+        loss = loss + weight * (cross * known).sum() / known.sum().clamp(min=1)
+    return loss
+
+
+def fit(
+    train: Cube,
+    spec: Spec | None = None,
+    *,
+    held_out: Cube | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    checkpoint: Path | None = None,
+    report: Callable[[dict[str, float]], None] | None = None,
+) -> SequenceModel:
+    """Train a network on the sites of `train`.
+
+    Parameters
+    ----------
+    held_out : sites or years that stop the training early (`spec.patience` epochs without a better loss) and choose the
+        weights that are kept. They may not be the sites that are scored.
+    checkpoint : folder where every epoch is kept; a call with the same data, spec and seed goes on from there.
+    report : hears of every epoch: {"epoch", "loss", "held_out"}.
+    """
+    torch = _torch()
+    spec = spec or Spec()
+    if (spec.kind == "patch_cnn") != (train.x.ndim == 5):
+        raise DimensionError(f"{spec.kind} does not take inputs with {train.x.ndim} dims; patches need row and column")
+    if not train.valid.any():
+        raise TooFewSamplesError("no valid target in the training part")
+    where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    has_frozen = bool(np.isfinite(train.frozen).any())
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = build(spec, train.x.shape[2], train.static.shape[1], train.y.shape[-1] + has_frozen).to(where)
+    model = SequenceModel(net, spec, scaler(train), train.inputs, train.attributes, train.depths, has_frozen)
+    data = _resident(train, model.scale, where)
+    check = None if held_out is None else _resident(held_out, model.scale, where)
+    optimizer = torch.optim.Adam(net.parameters(), lr=spec.rate)
+    best, kept, start = np.inf, _copy(net), 0
+    if checkpoint is not None:
+        best, kept, start = _resume(FilePath(checkpoint), model, optimizer, kept)
+    half = where.type == "cuda" and torch.cuda.is_bf16_supported()
+    for epoch in range(start, spec.epochs):
+        if _stale(model.history, spec.patience, check is not None):
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = spec.rate * 0.5 * (1 + np.cos(np.pi * epoch / spec.epochs)) + 0.02 * spec.rate
+        row = {"epoch": float(epoch), "loss": _epoch(net, data, spec, optimizer, seed, epoch, half)}
+        row["held_out"] = row["loss"] if check is None else _loss(net, check, spec)
+        model.history.append(row)
+        if row["held_out"] < best or check is None:
+            best, kept = min(best, row["held_out"]), _copy(net)
+        if checkpoint is not None:
+            _keep(FilePath(checkpoint), model, optimizer, kept)
+        if report:
+            report(row)
+    net.load_state_dict(kept)
+    net.to("cpu").eval()
+    return model
+
+
+def _stale(history: list[dict[str, float]], patience: int, watched: bool) -> bool:
+    if not watched or len(history) <= patience:
+        return False
+    values = [h["held_out"] for h in history]
+    return min(values[-patience:]) >= min(values[:-patience])
+
+
+def _resident(part: Cube, scale: Scaler, where: Any) -> dict[str, Any]:
+    """All tensors of a cube on the device, once."""
+    torch = _torch()
+    x, static = scale(part)
+    arrays = {"x": x, "static": static, "y": np.nan_to_num(part.y), "valid": part.valid, "upper": part.upper, "frozen": part.frozen}
+    return {k: torch.from_numpy(np.ascontiguousarray(v)).to(where) for k, v in arrays.items()}
+
+
+def starts(days: int, window: int, warmup: int) -> np.ndarray:
+    """First days of windows that cover a series, overlapping by the warm-up."""
+    if days <= window:
+        return np.zeros(1, int)
+    step = max(window - warmup, 1)
+    return np.unique(np.minimum(np.arange(0, days, step), days - window))
+
+
+def _batch(data: dict[str, Any], sites: Any, first: Any, window: int, warmup: int) -> tuple[Any, ...]:
+    torch = _torch()
+    days = min(window, data["x"].shape[1])
+    index = first[:, None] + torch.arange(days, device=first.device)[None]
+    row = sites[:, None]
+    valid = data["valid"][row, index]
+    frozen = data["frozen"][row, index]
+    if warmup and data["x"].shape[1] > window:  # later windows have seen too little of the past in their first days
+        early = (torch.arange(days, device=first.device)[None] < warmup) & (first[:, None] > 0)
+        valid = valid & ~early[..., None]
+        frozen = torch.where(early, torch.full_like(frozen, float("nan")), frozen)
+    return data["x"][row, index], data["static"][sites], data["y"][row, index], valid, data["upper"][sites], frozen
+
+
+def _epoch(net: Any, data: dict[str, Any], spec: Spec, optimizer: Any, seed: int, epoch: int, half: bool) -> float:
+    """One pass over all windows in a random order that only seed and epoch decide."""
+    torch = _torch()
+    net.train()
+    sites, days = data["x"].shape[:2]
+    first = starts(days, spec.window, spec.warmup)
+    rng = np.random.default_rng([seed, epoch])
+    pairs = np.stack(np.meshgrid(np.arange(sites), first, indexing="ij"), -1).reshape(-1, 2)[rng.permutation(sites * first.size)]
+    order = torch.from_numpy(pairs).to(data["x"].device)
+    total, count = torch.zeros((), device=data["x"].device), 0
+    with torch.random.fork_rng(devices=[] if data["x"].device.type == "cpu" else None):
+        torch.manual_seed(int(rng.integers(2**31)))
+        for part in order.split(spec.batch):
+            x, static, y, valid, upper, frozen = _batch(data, part[:, 0], part[:, 1], spec.window, spec.warmup)
+            optimizer.zero_grad(set_to_none=True)
+            with torch.autocast(data["x"].device.type, torch.bfloat16, enabled=half):
+                out = net(x, static)
+            loss = masked_loss(out.float(), y, valid, upper, frozen, spec.frozen_weight)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(net.parameters(), spec.clip)
+            optimizer.step()
+            total += loss.detach()
+            count += 1
+    return float(total) / max(count, 1)
+
+
+def _loss(net: Any, data: dict[str, Any], spec: Spec) -> float:
+    torch = _torch()
+    net.eval()
+    with torch.no_grad():
+        sites = torch.arange(data["x"].shape[0], device=data["x"].device)
+        values = [
+            float(masked_loss(net(*(b := _batch(data, sites, torch.full_like(sites, int(s)), spec.window, spec.warmup))[:2]), *b[2:], spec.frozen_weight))
+            for s in starts(data["x"].shape[1], spec.window, spec.warmup)
+        ]
+    return float(np.mean(values))
+
+
+def _forward(model: SequenceModel, part: Cube, *, training: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
+    """Bounded predictions (site, time, depth) and the probability of frozen ground, window by window."""
+    torch = _torch()
+    if not training:
+        model.net.eval()
+    x, static = (torch.from_numpy(v) for v in model.scale(part))
+    days, depths = x.shape[1], len(model.depths)
+    out = torch.empty(x.shape[0], days, depths + model.has_frozen)
+    window, warmup = model.spec.window, model.spec.warmup
+    with torch.no_grad():
+        for s in starts(days, window, warmup):
+            for rows in torch.arange(x.shape[0]).split(256):
+                values = model.net(x[rows, s : s + window], static[rows])
+                skip = warmup if s > 0 else 0
+                out[rows, s + skip : s + window] = values[:, skip:]
+    moisture = torch.sigmoid(out[..., :depths]).numpy() * part.upper[:, None]
+    return moisture, torch.sigmoid(out[..., depths]).numpy() if model.has_frozen else None
+
+
+def _dataset(model: SequenceModel, part: Cube, moisture: np.ndarray, frozen: np.ndarray | None) -> xr.Dataset:
+    coords = {"station": part.sites, "time": part.time, "depth": model.depths}
+    out = cf.describe(xr.DataArray(moisture, dims=("station", "time", "depth"), coords=coords), "soil_moisture").to_dataset()
+    if frozen is not None:
+        out["frozen_probability"] = (("station", "time"), frozen, {"units": "1", "long_name": "probability of frozen ground"})
+    return cf.provenance(out, method="M-T1.2", step=f"predicted by {model.spec.kind}")
+
+
+def _copy(net: Any) -> dict[str, Any]:
+    return {k: v.detach().to("cpu", copy=True) for k, v in net.state_dict().items()}
+
+
+def _keep(folder: FilePath, model: SequenceModel, optimizer: Any, kept: dict[str, Any]) -> None:
+    """State after an epoch in one file that is renamed into place: weights, best weights, moments of the optimizer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {f"net.{k}": v for k, v in model.net.state_dict().items()} | {f"best.{k}": v for k, v in kept.items()}
+    for i, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{k}": v for k, v in state.items()}
+    _save_tensors(folder / "checkpoint.safetensors", tensors, {"history": json.dumps(model.history), "spec": json.dumps(asdict(model.spec))})
+
+
+def _resume(folder: FilePath, model: SequenceModel, optimizer: Any, kept: dict[str, Any]) -> tuple[float, dict[str, Any], int]:
+    from safetensors import safe_open
+
+    path = folder / "checkpoint.safetensors"
+    if not path.exists():
+        return np.inf, kept, 0
+    with safe_open(path, "pt") as file:
+        words = file.metadata()
+        if json.loads(words["spec"]) != json.loads(json.dumps(asdict(model.spec))):
+            raise VadoseInputError(f"{path} was written with another spec; use another folder or remove it")
+        tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+    model.history = json.loads(words["history"])
+    model.net.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith("net.")})
+    state = optimizer.state_dict()
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, i, key = name.split(".")
+            state["state"].setdefault(int(i), {})[key] = value
+    optimizer.load_state_dict(state)
+    best = min(h["held_out"] for h in model.history)
+    return best, {k[5:]: v for k, v in tensors.items() if k.startswith("best.")}, len(model.history)
+
+
+def _replace(path: FilePath, write: Callable[[FilePath], Any]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    write(temporary)
+    os.replace(temporary, path)
+
+
+def _save_tensors(path: FilePath, tensors: dict[str, Any], words: dict[str, str] | None = None) -> None:
+    from safetensors.torch import save_file
+
+    _replace(path, lambda p: save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, p, metadata=words))
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise PlatformError("networks need PyTorch: pip install 'vadose[torch]'") from error
+    return torch
