@@ -27,7 +27,8 @@ def from_decibel(backscatter: xr.DataArray) -> xr.DataArray:
 
 def to_decibel(power: xr.DataArray) -> xr.DataArray:
     """dB of linear power; power that is not positive becomes NaN."""
-    return (10.0 * np.log10(power.where(power > 0))).assign_attrs(units="dB")
+    decibel: Any = 10.0 * np.log10(power.where(power > 0))
+    return decibel.assign_attrs(units="dB")
 
 
 def mean_decibel(backscatter: xr.DataArray, dim: Any = None) -> xr.DataArray:

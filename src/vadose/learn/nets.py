@@ -30,7 +30,9 @@ class _Net(nn.Module):
 class Lstm(_Net):
     """One or two layers of long short-term memory."""
 
-    def __init__(self, inputs: int, static: int, outputs: int, *, hidden: int = 128, layers: int = 1, dropout: float = 0.4) -> None:
+    def __init__(
+        self, inputs: int, static: int, outputs: int, *, hidden: int = 128, layers: int = 1, dropout: float = 0.4
+    ) -> None:
         super().__init__(inputs, static)
         self.cell = nn.LSTM(inputs, hidden, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
         for name, value in self.cell.named_parameters():
@@ -59,7 +61,15 @@ class DilatedCnn(_Net):
     """Causal convolutions whose reach doubles a block: 6 blocks of kernel 3 see 127 days."""
 
     def __init__(
-        self, inputs: int, static: int, outputs: int, *, hidden: int = 64, layers: int = 6, kernel: int = 3, dropout: float = 0.2
+        self,
+        inputs: int,
+        static: int,
+        outputs: int,
+        *,
+        hidden: int = 64,
+        layers: int = 6,
+        kernel: int = 3,
+        dropout: float = 0.2,
     ) -> None:
         super().__init__(inputs, static)
         self.lift = nn.Conv1d(inputs, hidden, 1)
@@ -73,9 +83,13 @@ class DilatedCnn(_Net):
 class PatchCnn(_Net):
     """A picture around the site every day: two convolutions in space, then memory in time. Inputs (site, time, feature, row, column)."""
 
-    def __init__(self, inputs: int, static: int, outputs: int, *, hidden: int = 64, layers: int = 1, dropout: float = 0.4) -> None:
+    def __init__(
+        self, inputs: int, static: int, outputs: int, *, hidden: int = 64, layers: int = 1, dropout: float = 0.4
+    ) -> None:
         super().__init__(inputs, static)
-        self.look = nn.Sequential(nn.Conv2d(inputs, 16, 3), nn.ReLU(), nn.Conv2d(16, 32, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+        self.look = nn.Sequential(
+            nn.Conv2d(inputs, 16, 3), nn.ReLU(), nn.Conv2d(16, 32, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1)
+        )
         self.middle = nn.Linear(inputs, 32)
         self.memory = Lstm(64, 0, outputs, hidden=hidden, layers=layers, dropout=dropout)
 
@@ -91,7 +105,15 @@ class Transformer(_Net):
     """Attention over past days only, with sinusoids as places in time."""
 
     def __init__(
-        self, inputs: int, static: int, outputs: int, *, hidden: int = 64, layers: int = 3, heads: int = 4, dropout: float = 0.1
+        self,
+        inputs: int,
+        static: int,
+        outputs: int,
+        *,
+        hidden: int = 64,
+        layers: int = 3,
+        heads: int = 4,
+        dropout: float = 0.1,
     ) -> None:
         super().__init__(inputs, static)
         self.lift = nn.Linear(inputs, hidden)
@@ -102,11 +124,18 @@ class Transformer(_Net):
     def forward(self, x: Tensor, static: Tensor) -> Tensor:
         days = x.shape[1]
         at = torch.arange(days, device=x.device, dtype=x.dtype)[:, None]
-        rate = torch.exp(torch.arange(0, self.hidden, 2, device=x.device, dtype=x.dtype) * (-math.log(1e4) / self.hidden))
+        rate = torch.exp(
+            torch.arange(0, self.hidden, 2, device=x.device, dtype=x.dtype) * (-math.log(1e4) / self.hidden)
+        )
         place = torch.zeros(days, self.hidden, device=x.device, dtype=x.dtype)
         place[:, 0::2], place[:, 1::2] = torch.sin(at * rate), torch.cos(at * rate)
         mask = torch.triu(torch.full((days, days), float("-inf"), device=x.device, dtype=x.dtype), diagonal=1)
         return self.head(self.body(self.lift(self.blend(x, static)) + place, mask=mask, is_causal=True))
 
 
-KINDS: dict[str, type[_Net]] = {"lstm": Lstm, "dilated_cnn": DilatedCnn, "patch_cnn": PatchCnn, "transformer": Transformer}
+KINDS: dict[str, type[_Net]] = {
+    "lstm": Lstm,
+    "dilated_cnn": DilatedCnn,
+    "patch_cnn": PatchCnn,
+    "transformer": Transformer,
+}

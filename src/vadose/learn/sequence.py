@@ -19,7 +19,14 @@ import xarray as xr
 
 import vadose
 from vadose import cf
-from vadose.errors import DimensionError, PlatformError, TooFewSamplesError, UnreadableFileError, VadoseInputError, unknown_name
+from vadose.errors import (
+    DimensionError,
+    PlatformError,
+    TooFewSamplesError,
+    UnreadableFileError,
+    VadoseInputError,
+    unknown_name,
+)
 from vadose.learn.windows import Cube, Scaler, scaler
 from vadose.typing import Path
 
@@ -76,7 +83,9 @@ class SequenceModel:
     def check(self, data: Cube) -> None:
         """Raise where a cube does not have the inputs that the network learned from, in their order."""
         if data.inputs != self.inputs or data.attributes != self.attributes:
-            raise VadoseInputError(f"the network learned from {self.inputs} and {self.attributes}, the data hold {data.inputs} and {data.attributes}")
+            raise VadoseInputError(
+                f"the network learned from {self.inputs} and {self.attributes}, the data hold {data.inputs} and {data.attributes}"
+            )
 
     def save(self, folder: Path) -> None:
         """Weights as safetensors, words as JSON; no pickle. The weights are renamed into place last."""
@@ -99,7 +108,9 @@ def load(folder: Path) -> SequenceModel:
     try:
         words = json.loads((root / "model.json").read_text())
     except (OSError, ValueError) as error:
-        raise UnreadableFileError(f"{root}: no readable model.json; a folder written by SequenceModel.save was expected") from error
+        raise UnreadableFileError(
+            f"{root}: no readable model.json; a folder written by SequenceModel.save was expected"
+        ) from error
     if words.get("format") != FORMAT:
         raise UnreadableFileError(f"{root}/model.json: format {words.get('format')!r}, expected {FORMAT!r}")
     spec = Spec(**words["spec"])
@@ -108,7 +119,14 @@ def load(folder: Path) -> SequenceModel:
     net.load_state_dict(load_file(root / "weights.safetensors"))
     net.eval()
     return SequenceModel(
-        net, spec, scale, tuple(words["inputs"]), tuple(words["attributes"]), np.asarray(words["depths"]), words["has_frozen"], words["history"]
+        net,
+        spec,
+        scale,
+        tuple(words["inputs"]),
+        tuple(words["attributes"]),
+        np.asarray(words["depths"]),
+        words["has_frozen"],
+        words["history"],
     )
 
 
@@ -210,7 +228,14 @@ def _resident(part: Cube, scale: Scaler, where: Any) -> dict[str, Any]:
     """All tensors of a cube on the device, once."""
     torch = _torch()
     x, static = scale(part)
-    arrays = {"x": x, "static": static, "y": np.nan_to_num(part.y), "valid": part.valid, "upper": part.upper, "frozen": part.frozen}
+    arrays = {
+        "x": x,
+        "static": static,
+        "y": np.nan_to_num(part.y),
+        "valid": part.valid,
+        "upper": part.upper,
+        "frozen": part.frozen,
+    }
     return {k: torch.from_numpy(np.ascontiguousarray(v)).to(where) for k, v in arrays.items()}
 
 
@@ -222,7 +247,7 @@ def starts(days: int, window: int, warmup: int) -> np.ndarray:
     return np.unique(np.minimum(np.arange(0, days, step), days - window))
 
 
-def _batch(data: dict[str, Any], sites: Any, first: Any, window: int, warmup: int) -> tuple[Any, ...]:
+def _batch(data: dict[str, Any], sites: Any, first: Any, window: int, warmup: int) -> Any:
     torch = _torch()
     days = min(window, data["x"].shape[1])
     index = first[:, None] + torch.arange(days, device=first.device)[None]
@@ -243,7 +268,9 @@ def _epoch(net: Any, data: dict[str, Any], spec: Spec, optimizer: Any, seed: int
     sites, days = data["x"].shape[:2]
     first = starts(days, spec.window, spec.warmup)
     rng = np.random.default_rng([seed, epoch])
-    pairs = np.stack(np.meshgrid(np.arange(sites), first, indexing="ij"), -1).reshape(-1, 2)[rng.permutation(sites * first.size)]
+    pairs = np.stack(np.meshgrid(np.arange(sites), first, indexing="ij"), -1).reshape(-1, 2)[
+        rng.permutation(sites * first.size)
+    ]
     order = torch.from_numpy(pairs).to(data["x"].device)
     total, count = torch.zeros((), device=data["x"].device), 0
     with torch.random.fork_rng(devices=[] if data["x"].device.type == "cpu" else None):
@@ -266,11 +293,10 @@ def _loss(net: Any, data: dict[str, Any], spec: Spec) -> float:
     torch = _torch()
     net.eval()
     with torch.no_grad():
-        sites = torch.arange(data["x"].shape[0], device=data["x"].device)
-        values = [
-            float(masked_loss(net(*(b := _batch(data, sites, torch.full_like(sites, int(s)), spec.window, spec.warmup))[:2]), *b[2:], spec.frozen_weight))
-            for s in starts(data["x"].shape[1], spec.window, spec.warmup)
-        ]
+        sites, values = torch.arange(data["x"].shape[0], device=data["x"].device), []
+        for first in starts(data["x"].shape[1], spec.window, spec.warmup):
+            x, static, *rest = _batch(data, sites, torch.full_like(sites, int(first)), spec.window, spec.warmup)
+            values.append(float(masked_loss(net(x, static), *rest, spec.frozen_weight)))
     return float(np.mean(values))
 
 
@@ -295,9 +321,15 @@ def _forward(model: SequenceModel, part: Cube, *, training: bool = False) -> tup
 
 def _dataset(model: SequenceModel, part: Cube, moisture: np.ndarray, frozen: np.ndarray | None) -> xr.Dataset:
     coords = {"station": part.sites, "time": part.time, "depth": model.depths}
-    out = cf.describe(xr.DataArray(moisture, dims=("station", "time", "depth"), coords=coords), "soil_moisture").to_dataset()
+    out = cf.describe(
+        xr.DataArray(moisture, dims=("station", "time", "depth"), coords=coords), "soil_moisture"
+    ).to_dataset()
     if frozen is not None:
-        out["frozen_probability"] = (("station", "time"), frozen, {"units": "1", "long_name": "probability of frozen ground"})
+        out["frozen_probability"] = (
+            ("station", "time"),
+            frozen,
+            {"units": "1", "long_name": "probability of frozen ground"},
+        )
     return cf.provenance(out, method="M-T1.2", step=f"predicted by {model.spec.kind}")
 
 
@@ -311,10 +343,16 @@ def _keep(folder: FilePath, model: SequenceModel, optimizer: Any, kept: dict[str
     tensors = {f"net.{k}": v for k, v in model.net.state_dict().items()} | {f"best.{k}": v for k, v in kept.items()}
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{k}": v for k, v in state.items()}
-    _save_tensors(folder / "checkpoint.safetensors", tensors, {"history": json.dumps(model.history), "spec": json.dumps(asdict(model.spec))})
+    _save_tensors(
+        folder / "checkpoint.safetensors",
+        tensors,
+        {"history": json.dumps(model.history), "spec": json.dumps(asdict(model.spec))},
+    )
 
 
-def _resume(folder: FilePath, model: SequenceModel, optimizer: Any, kept: dict[str, Any]) -> tuple[float, dict[str, Any], int]:
+def _resume(
+    folder: FilePath, model: SequenceModel, optimizer: Any, kept: dict[str, Any]
+) -> tuple[float, dict[str, Any], int]:
     from safetensors import safe_open
 
     path = folder / "checkpoint.safetensors"
@@ -346,7 +384,10 @@ def _replace(path: FilePath, write: Callable[[FilePath], Any]) -> None:
 def _save_tensors(path: FilePath, tensors: dict[str, Any], words: dict[str, str] | None = None) -> None:
     from safetensors.torch import save_file
 
-    _replace(path, lambda p: save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, p, metadata=words))
+    _replace(
+        path,
+        lambda p: save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, p, metadata=words),
+    )
 
 
 def _torch() -> Any:

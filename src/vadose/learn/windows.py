@@ -40,7 +40,9 @@ class Cube:
 
     def between(self, part: slice) -> Cube:
         """The same for a stretch of time (index slice)."""
-        return replace(self, time=self.time[part], **{n: getattr(self, n)[:, part] for n in ("x", "y", "valid", "frozen")})
+        return replace(
+            self, time=self.time[part], **{n: getattr(self, n)[:, part] for n in ("x", "y", "valid", "frozen")}
+        )
 
 
 def cube(
@@ -69,7 +71,9 @@ def cube(
         if name not in data:
             raise unknown_name("input", name, data.data_vars)
     if dim not in data.dims:
-        raise DimensionError(f"no dimension {dim!r}; found {tuple(data.dims)}; stack cells with .stack({dim}=('lat', 'lon'))")
+        raise DimensionError(
+            f"no dimension {dim!r}; found {tuple(data.dims)}; stack cells with .stack({dim}=('lat', 'lon'))"
+        )
     names = [*inputs, *static, *([target] if target in data else []), *([upper] if isinstance(upper, str) else [])]
     if isinstance(upper, str) and upper not in data:
         raise NotFoundError(f"no {upper!r} among the variables; pass upper=0.6 or the like")
@@ -81,7 +85,11 @@ def cube(
     gaps = [n for n, p in zip(inputs, parts, strict=True) if not np.isfinite(p).all()]
     if gaps:
         raise VadoseInputError(f"inputs with gaps: {', '.join(gaps)}; fill them first (vadose.merge) or leave them out")
-    fixed = np.stack([_site(here[n], dim) for n in static], axis=1).astype("float32") if static else np.zeros((x.shape[0], 0), "float32")
+    fixed = (
+        np.stack([_site(here[n], dim) for n in static], axis=1).astype("float32")
+        if static
+        else np.zeros((x.shape[0], 0), "float32")
+    )
     if target in here:
         y = here[target].transpose(dim, "time", ...).values.astype("float32")
         y = y[..., None] if y.ndim == 2 else y
@@ -92,9 +100,29 @@ def cube(
     if valid is not None:
         mask = valid.transpose(dim, "time", ...).values.astype(bool)
         good = good & (mask[..., None] if mask.ndim == 2 else mask)
-    state = np.full(x.shape[:2], np.nan, "float32") if frozen is None else frozen.transpose(dim, "time").values.astype("float32")
-    top = np.full((x.shape[0], y.shape[-1]), float(upper)) if not isinstance(upper, str) else np.repeat(_site(here[upper], dim)[:, None], y.shape[-1], 1)
-    return Cube(x, fixed, y, good, state, top.astype("float32"), here.time.values, np.asarray(here[dim].values), tuple(inputs), tuple(static), depths)
+    state = (
+        np.full(x.shape[:2], np.nan, "float32")
+        if frozen is None
+        else frozen.transpose(dim, "time").values.astype("float32")
+    )
+    top = (
+        np.full((x.shape[0], y.shape[-1]), float(upper))
+        if not isinstance(upper, str)
+        else np.repeat(_site(here[upper], dim)[:, None], y.shape[-1], 1)
+    )
+    return Cube(
+        x,
+        fixed,
+        y,
+        good,
+        state,
+        top.astype("float32"),
+        here.time.values,
+        np.asarray(here[dim].values),
+        tuple(inputs),
+        tuple(static),
+        depths,
+    )
 
 
 def _wide(array: xr.DataArray, order: tuple[str, ...], data: xr.Dataset) -> np.ndarray:

@@ -1,0 +1,309 @@
+"""Networks for series: what they must reach, what they may not see, and that nothing is lost on the way to disk."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+torch = pytest.importorskip("torch")
+
+from vadose.errors import DimensionError, NotFoundError, UnreadableFileError, VadoseInputError  # noqa: E402
+from vadose.learn import ensembles, sequence, sites, windows  # noqa: E402
+
+SMALL = {
+    "lstm": ({"hidden": 24, "dropout": 0.0}, 60, 0.02),
+    "dilated_cnn": ({"hidden": 24, "layers": 5, "dropout": 0.0}, 80, 0.01),
+    "patch_cnn": ({"hidden": 24, "dropout": 0.0}, 60, 0.02),
+    "transformer": ({"hidden": 32, "layers": 2, "heads": 2, "dropout": 0.0}, 150, 0.005),
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def reservoir(n, days, seed, *, patch=False, noise=0.0, static=False):
+    """A linear reservoir S(t + 1) = S + P - 0.1 S, its storage over 100 as target."""
+    rng = np.random.default_rng(seed)
+    p = rng.exponential(5, (n, days)) * (rng.random((n, days)) < 0.3)
+    a = rng.uniform(0.05, 0.2, n) if static else np.full(n, 0.1)
+    s, now = np.zeros((n, days)), np.full(n, 15.0)
+    for t in range(days):
+        now = now + p[:, t] - a * now
+        s[:, t] = now
+    x = p[:, :, None].astype("float32")
+    if patch:  # only the middle of the picture matters; a corner is noise
+        x = np.broadcast_to(x[..., None, None], (*x.shape, 9, 9)).copy()
+        x[..., 0, 0] = rng.normal(size=x.shape[:3])
+    y = (s / 100 + noise * rng.normal(size=s.shape))[..., None].astype("float32")
+    frozen = np.where(np.arange(days) % 100 < 30, 1.0, 0.0) * np.ones((n, 1))
+    return windows.Cube(
+        x, a[:, None].astype("float32") if static else np.zeros((n, 0), "float32"), y, np.ones(y.shape, bool), frozen.astype("float32") * np.nan,
+        np.ones((n, 1), "float32"), np.datetime64("2015-01-01") + np.arange(days), np.arange(n), ("p",), ("a",) if static else (), np.array([0.05]),
+    )  # fmt: skip
+
+
+def nse(model, data, warm=40):
+    predicted, y = model.predict(data).soil_moisture.values[:, warm:], data.y[:, warm:]
+    return 1 - ((predicted - y) ** 2).sum() / ((y - y.mean()) ** 2).sum()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", list(SMALL))
+def test_c_t1_2_6_every_architecture_learns_a_reservoir(kind):
+    options, epochs, rate = SMALL[kind]
+    patch = kind == "patch_cnn"
+    train, test = (
+        reservoir(8 if patch else 16, 240 if patch else 360, 0, patch=patch),
+        reservoir(6, 240, 1, patch=patch),
+    )
+    model = sequence.fit(train, sequence.Spec(kind, options, window=120, warmup=40, epochs=epochs, batch=8, rate=rate))
+    assert nse(model, test) >= 0.95
+
+
+@pytest.mark.parametrize("kind", list(SMALL))
+def test_c_t1_2_6_flagged_samples_touch_neither_loss_nor_gradient(kind):
+    data = reservoir(3, 60, 0, patch=kind == "patch_cnn")
+    spec = sequence.Spec(kind, SMALL[kind][0])
+    torch.manual_seed(0)
+    net = sequence.build(spec, 1, 0, 2)
+    rng = np.random.default_rng(1)
+    valid = torch.from_numpy(rng.random(data.y.shape) < 0.6)
+    frozen = torch.full(data.y.shape[:2], float("nan"))
+    x, static, upper = torch.from_numpy(data.x), torch.from_numpy(data.static), torch.from_numpy(data.upper)
+    seen = []
+    for _ in range(3):
+        y = torch.from_numpy(data.y.copy())
+        y[~valid] = torch.from_numpy(rng.choice([np.nan, 1e9, -5.0, 0.1], int((~valid).sum())).astype("float32"))
+        net.zero_grad()
+        loss = sequence.masked_loss(net(x, static), y, valid, upper, frozen, 0.1)
+        loss.backward()
+        seen.append((float(loss.detach()), [p.grad.clone() for p in net.parameters() if p.grad is not None]))
+    assert np.isfinite(seen[0][0])
+    for value, gradients in seen[1:]:
+        assert value == seen[0][0]
+        assert all(torch.equal(a, b) for a, b in zip(gradients, seen[0][1], strict=True))
+
+
+@pytest.mark.parametrize("kind", list(SMALL))
+def test_c_t1_2_7_the_future_does_not_change_the_past(kind):
+    torch.manual_seed(0)
+    net = sequence.build(sequence.Spec(kind, SMALL[kind][0]), 2, 1, 1).eval()
+    shape = (3, 50, 2, 9, 9) if kind == "patch_cnn" else (3, 50, 2)
+    x, static = torch.randn(shape), torch.randn(3, 1)
+    other = x.clone()
+    other[:, 30:] = torch.randn_like(other[:, 30:]) * 10
+    with torch.no_grad():
+        a, b = net(x, static), net(other, static)
+    assert torch.allclose(a[:, :30], b[:, :30], atol=1e-6)
+    assert not torch.allclose(a[:, 30:], b[:, 30:])
+
+
+def quick(kind="lstm", **changes):
+    return sequence.Spec(
+        kind,
+        {"hidden": 12, "dropout": 0.2},
+        **{"window": 80, "warmup": 20, "epochs": 4, "batch": 4, "rate": 0.01, **changes},
+    )
+
+
+def test_same_seed_same_weights_and_other_seed_other_weights():
+    data = reservoir(6, 160, 0)
+    a, b, c = (sequence.fit(data, quick(), seed=s, device="cpu") for s in (1, 1, 2))
+    xr.testing.assert_identical(a.predict(data), b.predict(data))
+    assert not np.allclose(a.predict(data).soil_moisture, c.predict(data).soil_moisture)
+
+
+def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path):
+    data, stop = reservoir(6, 160, 0), reservoir(3, 160, 5)
+
+    class Killed(Exception):
+        pass
+
+    def kill(row):
+        if row["epoch"] == 1:
+            raise Killed
+
+    with pytest.raises(Killed):
+        sequence.fit(data, quick(), held_out=stop, checkpoint=tmp_path, report=kill)
+    heard = []
+    resumed = sequence.fit(data, quick(), held_out=stop, checkpoint=tmp_path, report=heard.append)
+    whole = sequence.fit(data, quick(), held_out=stop)
+    assert [h["epoch"] for h in heard] == [2.0, 3.0]
+    for a, b in zip(resumed.net.parameters(), whole.net.parameters(), strict=True):
+        assert torch.equal(a, b)
+    with pytest.raises(VadoseInputError, match="another spec"):
+        sequence.fit(data, quick(rate=0.5), checkpoint=tmp_path)
+
+
+def test_models_survive_the_disk_and_refuse_other_inputs(tmp_path):
+    data = reservoir(5, 120, 0, static=True)
+    model = sequence.fit(data, quick())
+    model.save(tmp_path / "m")
+    assert not any(p.suffix in (".pkl", ".pt") for p in (tmp_path / "m").iterdir())
+    back = sequence.load(tmp_path / "m")
+    xr.testing.assert_identical(back.predict(data), model.predict(data))
+    with pytest.raises(VadoseInputError, match="learned from"):
+        model.predict(reservoir(5, 120, 0))
+    words = json.loads((tmp_path / "m" / "model.json").read_text())
+    (tmp_path / "m" / "model.json").write_text(json.dumps({**words, "format": "x"}))
+    with pytest.raises(UnreadableFileError, match="format"):
+        sequence.load(tmp_path / "m")
+    with pytest.raises(UnreadableFileError, match=r"model\.json"):
+        sequence.load(tmp_path)
+
+
+def test_predictions_stay_between_zero_and_porosity():
+    data = reservoir(5, 120, 0)
+    low = windows.replace(data, upper=np.full_like(data.upper, 0.12), x=data.x * 30)
+    out = sequence.fit(low, quick()).predict(low).soil_moisture
+    assert float(out.min()) >= 0
+    assert float(out.max()) <= 0.12
+
+
+def test_frozen_head_learns_the_state():
+    rng = np.random.default_rng(0)
+    data = reservoir(8, 300, 0)
+    warmth = 10 * np.sin(2 * np.pi * np.arange(300) / 100)[None] + rng.normal(0, 1, (8, 300))
+    data = windows.replace(
+        data,
+        x=np.concatenate([data.x, warmth[..., None].astype("float32")], axis=2),
+        inputs=("p", "t"),
+        frozen=(warmth < 0).astype("float32"),
+    )
+    model = sequence.fit(data, quick(epochs=30, rate=0.02, frozen_weight=1.0))
+    probability = model.predict(data).frozen_probability.values
+    assert ((probability > 0.5) == (warmth < 0))[:, 20:].mean() > 0.93
+
+
+def test_scaling_is_that_of_the_training_sites():
+    data = reservoir(6, 100, 0)
+    scale = windows.scaler(data.at(np.arange(3)))
+    poisoned = data.x.copy()
+    poisoned[3:] = 1e6
+    assert windows.scaler(windows.replace(data, x=poisoned).at(np.arange(3))).mean == scale.mean
+    x, _ = scale(data.at(np.arange(3)))
+    assert x.mean() == pytest.approx(0, abs=1e-5)
+    assert x.std() == pytest.approx(1, abs=1e-4)
+
+
+def test_windows_cover_every_day_once_after_their_warmup():
+    for days in (50, 365, 700, 1000):
+        first = sequence.starts(days, 365, 60)
+        seen = np.zeros(days, int)
+        for s in first:
+            seen[s + (60 if s else 0) : s + 365] += 1
+        assert seen.min() >= 1
+        assert first[-1] + min(365, days) == days
+
+
+def test_phases_of_the_ground():
+    frozen = np.array([[0.0] * 20 + [1.0] * 30 + [0.0] * 10])
+    phase = windows.phases(frozen, days=7)[0]
+    assert phase[:13].tolist() == [0] * 13
+    assert (phase[13:28] == 1).all()
+    assert (phase[28:43] == 2).all()
+    assert windows.phases(np.array([[np.nan, 0.0]]))[0].tolist() == [-1, 0]
+
+
+def test_cube_from_a_dataset_and_its_errors():
+    rng = np.random.default_rng(0)
+    time = np.datetime64("2020-01-01", "ns") + np.arange(40) * np.timedelta64(1, "D")
+    data = xr.Dataset(
+        {
+            "rain": (("station", "time"), rng.random((3, 40))),
+            "sand": ("station", [0.2, 0.4, 0.6]),
+            "porosity": ("station", [0.4, 0.45, 0.8]),
+            "soil_moisture": (("station", "time", "depth"), rng.random((3, 40, 2))),
+        },
+        coords={"time": time, "station": list("abc"), "depth": [0.05, 0.5]},
+    )
+    data["soil_moisture"][0, 5, 1] = np.nan
+    out = windows.cube(data, ["rain"], static=["sand"])
+    assert out.x.shape == (3, 40, 1)
+    assert out.y.shape == (3, 40, 2)
+    assert not out.valid[0, 5, 1]
+    assert out.valid.sum() == 3 * 40 * 2 - 1
+    np.testing.assert_allclose(out.upper[:, 1], [0.4, 0.45, 0.8], rtol=1e-6)
+    lazy = windows.cube(data.chunk(time=7), ["rain"], static=["sand"])
+    np.testing.assert_array_equal(lazy.x, out.x)
+    with pytest.raises(NotFoundError, match="rain"):
+        windows.cube(data, ["rian"])
+    holes = data.assign(rain=data.rain.where(data.time.dt.day != 3))
+    with pytest.raises(VadoseInputError, match="gaps: rain"):
+        windows.cube(holes, ["rain"])
+    with pytest.raises(NotFoundError, match="porosity"):
+        windows.cube(data.drop_vars("porosity"), ["rain"])
+    with pytest.raises(DimensionError, match="patches"):
+        sequence.fit(out, sequence.Spec("patch_cnn"))
+    with pytest.raises(NotFoundError, match="lstm"):
+        sequence.build(sequence.Spec("ltsm"), 1, 0, 1)
+
+
+@pytest.mark.slow
+def test_ensemble_intervals_hold_at_unseen_sites(tmp_path):
+    """Sites differ by an attribute that is not told: only calibration on held-out sites can know how wrong it is."""
+    data = reservoir(70, 200, 3, noise=0.005, static=True)
+    blind = windows.replace(data, static=np.zeros((70, 0), "float32"), attributes=())
+    raw = ensembles.fit(blind.at(np.arange(20)), quick(epochs=15, rate=0.02), seeds=(0, 1, 2), dropout=9)
+    ensemble = raw.calibrate(blind.at(np.arange(20, 45)))
+    test = blind.at(np.arange(45, 70))
+    out = ensemble.predict(test)
+    held = (out.soil_moisture_q05.values <= test.y) & (test.y <= out.soil_moisture_q95.values)
+    assert held.mean() == pytest.approx(0.90, abs=0.06)
+    assert ensemble.factor[0.9] > 1.645  # the raw spread was too sure
+    ensemble.save(tmp_path / "e")
+    xr.testing.assert_identical(ensembles.load(tmp_path / "e").predict(test), out)
+
+
+def test_integrated_gradients_are_complete_and_right_for_a_linear_network():
+    data = reservoir(4, 60, 0)
+    model = sequence.fit(data, quick(epochs=8, rate=0.02))
+    out = ensembles.integrated_gradients(model, data, site=1, day=50)
+    assert float(out.completeness_error) < 0.01
+    assert float(out.attribution.sum()) == pytest.approx(float(out.prediction - out.baseline), rel=0.01)
+    recent, early = abs(out.attribution.values[-10:]).sum(), abs(out.attribution.values[:10]).sum()
+    assert recent > early  # a reservoir forgets
+
+
+def test_leave_site_out_never_shows_a_site_to_its_own_model():
+    data = reservoir(12, 120, 0, static=True)
+    regions = np.repeat(np.arange(4), 3)
+    seen = []
+
+    def spy(train, stop):
+        class Mean:
+            def predict(self, test):
+                seen.append((set(train.sites) | set(stop.sites), set(test.sites)))
+                return xr.Dataset(
+                    {"soil_moisture": (("station", "time", "depth"), np.full(test.y.shape, train.y.mean()))}
+                )
+
+        return Mean()
+
+    out = sites.leave_out(data, regions, spy)
+    assert len(seen) == 4
+    assert all(not a & b for a, b in seen)
+    assert bool(out.notnull().all())
+
+
+def test_baselines_are_in_the_table_by_phase_and_depth():
+    data = reservoir(10, 400, 0, static=True)
+    data = windows.replace(data, frozen=np.tile((np.arange(400) % 365 < 60).astype("float32"), (10, 1)))
+    runs = {n: sites.leave_out(data, data.sites, make, k=5) for n, make in sites.BASELINES.items()}
+    runs["truth"] = xr.DataArray(data.y, dims=("station", "time", "depth"), coords=runs["linear"].coords)
+    out = sites.table(data, runs)
+    assert out.rmsd.dims == ("model", "phase", "depth")
+    assert float(out.rmsd.sel(model="truth").max()) == 0
+    everywhere = out.sel(phase="all").isel(depth=0)
+    assert float(everywhere.skill.sel(model="trees")) > 0.3
+    assert float(everywhere.skill.sel(model="climatology")) == 0
+    n = out.n.sel(model="linear").isel(depth=0)
+    assert float(n.sel(phase=["thawed", "transition", "frozen"]).sum()) == float(n.sel(phase="all")) == 4000
