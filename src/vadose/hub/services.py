@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
@@ -34,7 +35,10 @@ class Service:
 def config_files() -> Path:
     """The folder with the hub's and the gateway's configuration: the chart's in a checkout, a copy of it in an installed wheel."""
     here = Path(__file__).resolve()
-    for folder in (here.parents[3] / "helm" / "vadose" / "files", here.parent / "files"):
+    places = [here.parents[3] / "helm" / "vadose" / "files", here.parent / "files"]
+    if "VADOSE_FILES" in os.environ:  # the container images
+        places.append(Path(os.environ["VADOSE_FILES"]))
+    for folder in places:
         if (folder / "hub" / "vadose_hub.py").is_file():
             return folder
     raise PlatformError("the hub's configuration files are missing from this installation; install vadose again")
@@ -120,11 +124,16 @@ def jupyterhub(
 ) -> Service:
     """JupyterHub, which itself starts the proxy and the gateway, from the chart's configuration files."""
     files = config_files()
+    for old in state.root.glob("gateway-*.sqlite*"):
+        old.unlink()
     gateway = {
         "kind": "local",
         "port": ports["gateway"],
         "api_port": ports["gateway_api"],
         "clusters": str(state.root / "clusters"),
+        # A gateway that was killed and started again finds its clusters here; another start of the hub begins with none.
+        "database": str(state.root / f"gateway-{hub_id}.sqlite"),
+        "database_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         "dask": os.path.join(os.path.dirname(sys.executable), "dask"),
         "unix_users": unix_users,
         "idle_minutes": 20,

@@ -125,6 +125,9 @@ class Supervisor:
             notice=self._notice(),
         )
         self._launch(hub)
+        if not listens(self.ports["public"], self.hub_id):
+            # Two hubs started at the same moment can choose the same port, and then the other one's page answers.
+            raise PlatformError(f"port {self.ports['public']}: address already in use by another program")
 
     def _notice(self) -> str:
         if self.unix_users:
@@ -302,6 +305,16 @@ def marked(hub_id: str) -> list[psutil.Process]:
             if process.pid != os.getpid() and process.environ().get(ID_VARIABLE) == hub_id:
                 found.append(process)
     return found
+
+
+def listens(port: int, hub_id: str) -> bool:
+    """Whether a process of this hub is the one that listens on `port`."""
+    for process in marked(hub_id):
+        with contextlib.suppress(psutil.Error):
+            for connection in process.net_connections("inet"):
+                if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+                    return True
+    return False
 
 
 def end_marked(hub_id: str) -> int:

@@ -136,6 +136,9 @@ def configure_local(c, settings):
     clusters.chmod(0o755)
     c.LocalBackend.clusters_directory = str(clusters)
     c.LocalBackend.inherited_environment = ["PATH", "LANG", "LC_ALL", "VIRTUAL_ENV", "VADOSE_HUB_ID", "OMP_NUM_THREADS"]
+    if settings.get("database"):
+        c.DBBackendBase.db_url = f"sqlite:///{settings['database']}"
+        c.DBBackendBase.db_encrypt_keys = [settings["database_key"]]
     # Nothing beyond loopback: scheduler and workers take the host of the backend.
     c.Backend.cluster_options = options_of(settings)
 
