@@ -15,14 +15,16 @@ _SHORTCUTS = {
     "open": ("vadose.products.opening", "open_product"),
     "catalog": ("vadose.access.catalog", "open_catalog"),
     "search": ("vadose.access.catalog", "search"),
+    "extract_points": ("vadose.access.points", "extract_points"),
     "items": ("vadose.access.catalog", "items"),
 }
 
-__all__ = ["__version__", "catalog", "items", "open", "search"]
+__all__ = ["__version__", "catalog", "extract_points", "items", "open", "search"]
 
 if TYPE_CHECKING:
     from vadose.access.catalog import items, search
     from vadose.access.catalog import open_catalog as catalog
+    from vadose.access.points import extract_points
     from vadose.products.opening import open_product as open
 
 

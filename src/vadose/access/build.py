@@ -235,7 +235,7 @@ def commit(
         outcome.tag = collection.get("version", "")
         return
     outcome.tag, outcome.changed = next_tag(home), True
-    entries = []
+    entries: list[dict[str, Any]] = []
     for era, members in made:
         name = f"refs/{era.id}-{outcome.tag}.parq"
         parquet.write(era, recipe, home / name)

@@ -8,19 +8,51 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import xarray as xr
 
 import vadose
+from vadose.access import remote
 from vadose.access.catalog import Catalog, TimeSpan, open_catalog, span
-from vadose.errors import NotFoundError, PlatformError, UnreadableFileError, unknown_name
+from vadose.access.credentials import Access
+from vadose.errors import NotFoundError, UnreadableFileError, VadoseInputError, unknown_name
 from vadose.typing import BBox
+
+Purpose = Literal["auto", "map", "series"]
+#: Up to this many degrees on a side a region counts as a few places, for which a copy chunked in time is faster.
+FEW_PLACES = 3.0
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a reader: the collection, how it opens, which items, when and where."""
+
+    catalog: Catalog
+    entry: dict[str, Any]
+    how: dict[str, Any]
+    items: list[dict[str, Any]]
+    time: TimeSpan
+    bbox: BBox | None
+    access: Access
+
+    @property
+    def hrefs(self) -> list[str]:
+        return [i["assets"]["data"]["href"] for i in self.items]
+
+    def place(self, href: str) -> str:
+        """The address of something that lies beside the collection."""
+        if not href.startswith("./"):
+            return href
+        if self.catalog.href.startswith("http"):
+            return f"{self.catalog.href.rstrip('/')}/references/{self.entry['id']}/{href[2:]}"
+        return str(Path(self.catalog.href) / self.entry["id"] / href[2:])
 
 
 def storage_options(address: str) -> dict[str, Any]:
-    """How to reach an address: keys and endpoint come from the environment, nothing is asked and nothing is stored."""
+    """How fsspec reaches an address: keys and endpoint come from the environment, nothing is asked and nothing is stored."""
     if address.startswith("s3://"):
         endpoint = os.environ.get("AWS_ENDPOINT_URL")
         return {"client_kwargs": {"endpoint_url": endpoint}} if endpoint else {}
@@ -34,11 +66,13 @@ def open_raw(
     bbox: BBox | None = None,
     where: dict[str, Any] | None = None,
     catalog: Catalog | str | None = None,
+    purpose: Purpose = "auto",
+    requester_pays: bool = False,
 ) -> tuple[xr.Dataset, dict[str, Any]]:
     """The Dataset of a collection as its files have it, and the collection's `vadose:open` (which names the product).
 
     `where` narrows items by their properties, such as `{"cmip6:source_id": "SYN-GOOD"}`. Raises NotFoundError when nothing
-    in the catalog answers, with what there is.
+    in the catalog answers, with what there is; AccessDeniedError where keys or consent to pay are missing.
     """
     place = catalog if isinstance(catalog, Catalog) else open_catalog(catalog)
     entry = place.collection(collection)
@@ -49,40 +83,118 @@ def open_raw(
         )
     if how["reader"] not in READERS:
         raise unknown_name("reader", how["reader"], READERS)
-    found = [] if how["reader"] == "kerchunk" else place.items(collection, bbox=bbox, time=time)
+    if purpose not in ("auto", "map", "series"):
+        raise VadoseInputError(f"purpose is {purpose!r}; allowed: auto, map, series")
+    access = Access.of(how, consent=requester_pays)
+    needs_items = how["reader"] not in ("kerchunk", "icechunk", "zarr")
+    found = place.items(collection, bbox=bbox, time=time) if needs_items or how.get("eras") else []
     found = [i for i in found if all(i["properties"].get(k) == v for k, v in (where or {}).items())]
-    if how["reader"] != "kerchunk" and not found:
-        first, last = entry["extent"]["temporal"]["interval"][0]
-        raise NotFoundError(
-            f"{collection} has nothing for time={time!r}, bbox={bbox!r}, where={where!r}; it spans {first} to {last} and {entry['extent']['spatial']['bbox'][0]}"
-        )
-    dataset = READERS[how["reader"]](place, entry, how, [i["assets"]["data"]["href"] for i in found])
-    if "time" in dataset.indexes and time is not None:
-        start, end = span(time)
-        index = dataset.indexes["time"]
-        if hasattr(index, "to_datetimeindex") and index.dtype == object:
-            index = index.to_datetimeindex(time_unit="ns")
-        keep = ((index >= start) if start is not None else True) & ((index <= end) if end is not None else True)
-        dataset = dataset.isel(time=keep)
-    provenance = {
-        "collection": collection,
-        "catalog": place.href,
-        "items": [i["id"] for i in found][:1000],
-        "software": f"vadose {vadose.__version__}",
-    }
-    dataset.attrs["vadose_provenance"] = json.dumps(provenance)
+    if needs_items and not found:
+        raise _nothing(place, collection, entry, how, time, bbox, where)
+    question = Question(place, entry, how, found, time, bbox, access)
+    chosen = _series(question, purpose)
+    dataset = chosen if chosen is not None else READERS[how["reader"]](question)
+    dataset = _cut_time(dataset, time)
+    dataset.attrs["vadose_provenance"] = json.dumps(_provenance(question, "series" if chosen is not None else "map"))
     return dataset, how
 
 
-def _open_netcdf(catalog: Catalog, entry: dict, how: dict, hrefs: Sequence[str]) -> xr.Dataset:
+def _nothing(place, collection, entry, how, time, bbox, where) -> NotFoundError:
+    address = entry.get("assets", {}).get("data", {}).get("href", "")
+    if not place.items(collection):
+        auth = how.get("store", {}).get("auth", "environment")
+        needs = {
+            "earthdata": "an Earthdata token (EARTHDATA_TOKEN)",
+            "login": "your own download",
+            "token": "a token (VADOSE_TOKEN)",
+        }.get(auth, "no login")
+        return NotFoundError(
+            f"{collection} is described here, but none of its files are indexed. They are at {address} ({needs}); "
+            f"index them with `vadose catalog build {collection}`, or your own copy with `vadose catalog add`"
+        )
+    first, last = entry["extent"]["temporal"]["interval"][0]
+    return NotFoundError(
+        f"{collection} has nothing for time={time!r}, bbox={bbox!r}, where={where!r}; it spans {first} to {last} and {entry['extent']['spatial']['bbox'][0]}"
+    )
+
+
+def _provenance(question: Question, purpose: str) -> dict[str, Any]:
+    """What was opened: enough to open the same bytes again, or to see that they changed."""
+    out = {
+        "collection": question.entry["id"],
+        "version": question.entry.get("version", ""),
+        "catalog": question.catalog.href,
+        "purpose": purpose,
+        "items": [i["id"] for i in question.items][:1000],
+        "software": f"vadose {vadose.__version__}",
+    }
+    etags = {
+        i["id"]: i["properties"]["vadose:etag"] for i in question.items[:1000] if i["properties"].get("vadose:etag")
+    }
+    snapshots = {e["id"]: e["snapshot"] for e in question.how.get("eras", []) if "snapshot" in e}
+    return out | ({"etags": etags} if etags else {}) | ({"snapshots": snapshots} if snapshots else {})
+
+
+def _cut_time(dataset: xr.Dataset, time: TimeSpan) -> xr.Dataset:
+    if "time" not in dataset.indexes or time is None:
+        return dataset
+    start, end = span(time)
+    index: Any = dataset.indexes["time"]
+    if hasattr(index, "to_datetimeindex") and index.dtype == object:
+        index = index.to_datetimeindex(time_unit="ns")
+    keep = ((index >= start) if start is not None else True) & ((index <= end) if end is not None else True)
+    return dataset.isel(time=keep)
+
+
+def _series(question: Question, purpose: Purpose) -> xr.Dataset | None:
+    """The copy chunked in time, where there is one and the question is about few places."""
+    copy = question.how.get("series")
+    if copy is None:
+        if purpose == "series":
+            raise NotFoundError(
+                f"{question.entry['id']} has no copy for long records; make one with `vadose catalog series {question.entry['id']}`, or leave purpose out"
+            )
+        return None
+    box = question.bbox
+    few = box is not None and (box[2] - box[0]) <= FEW_PLACES and (box[3] - box[1]) <= FEW_PLACES
+    if purpose == "map" or (purpose == "auto" and not few):
+        return None
+    return open_zarr(question.place(copy["href"]), access=question.access, chunks={})
+
+
+def open_zarr(
+    address: str, *, access: Access = remote.DEFAULT, group: str | None = None, chunks: Any = None
+) -> xr.Dataset:
+    """A Zarr store at any address as a lazy Dataset."""
+    from vadose.access.chunkstore import raise_concurrency
+
+    raise_concurrency()
+    try:
+        return xr.open_dataset(
+            remote.zarr_store(address, access), engine="zarr", group=group, chunks=chunks, consolidated=None
+        )
+    except FileNotFoundError as error:
+        raise UnreadableFileError(f"{address}: no Zarr store there: {error}") from error
+    except Exception as error:
+        if type(error).__module__.startswith("obstore"):
+            raise remote.explain(error, address, access) from error
+        raise
+
+
+def _open_netcdf(question: Question) -> xr.Dataset:
     """Files side by side in time (or, where times repeat, by variable); each is opened lazily."""
     import fsspec
 
     parts = []
-    for href in hrefs:
+    for href in question.hrefs:
+        question.access.check(href)
         local = href if "://" not in href else fsspec.open(href, "rb", **storage_options(href)).open()
         try:
-            parts.append(xr.open_dataset(local, engine="h5netcdf", chunks=how.get("chunks", {})))
+            parts.append(
+                xr.open_dataset(
+                    local, engine="h5netcdf", group=question.how.get("group"), chunks=question.how.get("chunks", {})
+                )
+            )
         except FileNotFoundError as error:
             raise UnreadableFileError(f"{href}: the catalog lists it, the store does not have it") from error
         except OSError as error:
@@ -95,50 +207,108 @@ def _open_netcdf(catalog: Catalog, entry: dict, how: dict, hrefs: Sequence[str])
     return xr.merge(parts, compat="override", join="exact", combine_attrs="drop_conflicts")
 
 
-def _open_kerchunk(catalog: Catalog, entry: dict, how: dict, hrefs: Sequence[str]) -> xr.Dataset:
-    """A virtual cube through kerchunk references: no file is copied, chunks are read from where they lie."""
-    address = how["references"]
-    if address.startswith("./"):
-        address = f"{catalog.href.rstrip('/')}/{'references/' if catalog.href.startswith('http') else ''}{entry['id']}/{address[2:]}"
-    references = _fetch_json(address)
-    target = next((v[0] for v in references["refs"].values() if isinstance(v, list)), "")
-    options = storage_options(target)
-    storage: dict[str, Any] = {
-        "fo": references,
-        "remote_protocol": "s3" if target.startswith("s3://") else "file",
-        "remote_options": {**options, "asynchronous": True} if options else {},
-    }
-    if target.startswith("s3://"):
-        storage["remote_options"]["asynchronous"] = True
-    return xr.open_dataset(
-        "reference://",
-        engine="zarr",
-        backend_kwargs={"consolidated": False, "storage_options": storage},
-        chunks=how.get("chunks", {}),
+def _open_kerchunk(question: Question) -> xr.Dataset:
+    """A virtual cube through references: no file is copied, chunks are read from where they lie.
+
+    Eras are decoded each by its own scale, offset and fill, then laid end to end.
+    """
+    from vadose.access.chunkstore import open_references
+
+    how = question.how
+    chunks = how.get("chunks", {"time": 90} if how.get("eras") else {})
+    options: dict[str, Any] = {"access": question.access, "locations": how.get("locations"), "group": how.get("group")}
+    if "references" in how:
+        # Sets of other makers leave chunks out that the producer never wrote.
+        return open_references(question.place(how["references"]), chunks=chunks, absent="fill", **options)
+    if not how.get("eras"):
+        raise NotFoundError(f"{question.entry['id']} is not indexed yet: `vadose catalog build {question.entry['id']}`")
+    start, end = span(question.time)
+    wanted = [
+        e
+        for e in how["eras"]
+        if (start is None or "end" not in e or _moment(e["end"]) >= start)
+        and (end is None or "start" not in e or _moment(e["start"]) <= end)
+    ]
+    if not wanted:
+        raise NotFoundError(f"{question.entry['id']} has nothing for time={question.time!r}")
+    parts = [open_references(question.place(e["references"]), chunks=chunks, **options) for e in wanted]
+    return join(parts)
+
+
+def join(parts: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Eras end to end in time. Their grids must be the same; a variable that one lacks is empty there."""
+    if len(parts) == 1:
+        return parts[0]
+    try:
+        whole = xr.concat(
+            parts,
+            dim="time",
+            data_vars="minimal",
+            coords="minimal",
+            compat="override",
+            join="exact",
+            combine_attrs="override",
+        )
+    except ValueError as error:
+        raise VadoseInputError(
+            f"its eras lie on different grids and cannot be one Dataset: {error}; ask for a time within one era"
+        ) from error
+    return whole if whole.indexes["time"].is_monotonic_increasing else whole.sortby("time")
+
+
+def _moment(text: str):
+    import pandas as pd
+
+    return pd.Timestamp(text).tz_localize(None)
+
+
+def _open_icechunk(question: Question) -> xr.Dataset:
+    from vadose.access.virtual import open_icechunk
+
+    address = question.entry["assets"]["data"]["href"]
+    return open_icechunk(
+        question.place(address),
+        access=question.access,
+        group=question.how.get("group"),
+        chunks=question.how.get("chunks", {}),
     )
 
 
-def _fetch_json(address: str) -> dict[str, Any]:
-    if not address.startswith("http"):
-        return json.loads(Path(address).read_text())
-    import urllib.request
+def _open_zarr(question: Question) -> xr.Dataset:
+    address = question.entry["assets"]["data"]["href"]
+    if address.endswith(".csv"):
+        raise NotFoundError(
+            f"{question.entry['id']} is a table of stores ({address}); pick a store there and open it with xarray"
+        )
+    return open_zarr(
+        question.place(address),
+        access=question.access,
+        group=question.how.get("group"),
+        chunks=question.how.get("chunks", {}),
+    )
 
-    try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=60) as answer:
-            return json.loads(answer.read())
-    except OSError as error:
-        raise PlatformError(f"the references {address} cannot be fetched: {error}") from error
 
-
-def _files_only(catalog: Catalog, entry: dict, how: dict, hrefs: Sequence[str]) -> xr.Dataset:
+def _files_only(question: Question) -> xr.Dataset:
     """Text archives: the product reads the files itself; they are handed over by address."""
-    return xr.Dataset(attrs={"files": list(hrefs)})
+    return xr.Dataset(attrs={"files": list(question.hrefs)})
+
+
+def _not_read(question: Question) -> xr.Dataset:
+    raise UnreadableFileError(
+        f"{question.entry['id']} comes as {question.how['reader']}, which vadose finds but does not read; open {question.hrefs[:1]} with rioxarray or pandas"
+    )
 
 
 #: Reader -> how it opens. Text archives (`ismn`, `csv`) hand addresses to their product.
-READERS: dict[str, Callable[[Catalog, dict, dict, Sequence[str]], xr.Dataset]] = {
+READERS: dict[str, Callable[[Question], xr.Dataset]] = {
     "netcdf": _open_netcdf,
+    "hdf5": _open_netcdf,
     "kerchunk": _open_kerchunk,
+    "icechunk": _open_icechunk,
+    "zarr": _open_zarr,
     "ismn": _files_only,
     "csv": _files_only,
+    "cog": _not_read,
+    "hdf4": _not_read,
+    "parquet": _not_read,
 }

@@ -64,7 +64,8 @@ def _store(root: str, access: Access, environment: tuple[str | None, ...]) -> An
         return HTTPStore.from_url(root, client_options=client, retry_config=retry)
     if scheme == "gs":
         unsigned: Any = {"skip_signature": True} if access.auth == "anonymous" else {}
-        return GCSStore(rest, client_options=client, retry_config=retry, **unsigned)
+        bucket, _, prefix = rest.partition("/")
+        return GCSStore(bucket, prefix=prefix or None, client_options=client, retry_config=retry, **unsigned)
     if scheme != "s3":
         raise VadoseInputError(f"address {root}: expected a path, s3://, gs:// or http(s)://")
     options: Any = {"virtual_hosted_style_request": False}
@@ -79,7 +80,8 @@ def _store(root: str, access: Access, environment: tuple[str | None, ...]) -> An
         options["skip_signature"] = True
     elif access.auth == "earthdata" and access.credentials:
         options["credential_provider"] = EarthdataKeys(access.credentials)
-    return S3Store(rest, client_options=client, retry_config=retry, **options)
+    bucket, _, prefix = rest.partition("/")
+    return S3Store(bucket, prefix=prefix or None, client_options=client, retry_config=retry, **options)
 
 
 def _seconds(value: float) -> Any:
@@ -112,6 +114,16 @@ def reachable(address: str, access: Access = DEFAULT) -> str:
             "run on a hub in that region"
         )
     return address
+
+
+def zarr_store(address: str, access: Access = DEFAULT) -> Any:
+    """A Zarr store at an address, read only."""
+    from obstore.store import LocalStore
+    from zarr.storage import ObjectStore
+
+    if is_local(address):
+        return ObjectStore(LocalStore(local_path(address)), read_only=True)
+    return ObjectStore(_store(reachable(address, access).rstrip("/"), access, _environment()), read_only=True)
 
 
 def at(address: str, access: Access = DEFAULT) -> tuple[Any, str]:

@@ -8,7 +8,7 @@ from typing import Any
 import xarray as xr
 
 from vadose.access.catalog import Catalog, TimeSpan
-from vadose.access.opening import open_raw
+from vadose.access.opening import Purpose, open_raw
 from vadose.errors import unknown_name
 from vadose.products import standardize
 from vadose.typing import BBox
@@ -22,6 +22,8 @@ def open_product(
     variables: Sequence[str] | None = None,
     where: dict[str, Any] | None = None,
     catalog: Catalog | str | None = None,
+    purpose: Purpose = "auto",
+    requester_pays: bool = False,
 ) -> xr.Dataset:
     """Open a collection of the catalog, lazily.
 
@@ -33,14 +35,20 @@ def open_product(
     variables : canonical names to keep; all when None.
     where : item properties that must hold, such as {"cmip6:source_id": "SYN-GOOD"}.
     catalog : another catalog than the configured one.
+    purpose : "map" reads the producer's files, "series" a copy chunked in time where one was made; "auto" takes the copy for
+        regions of a few degrees.
+    requester_pays : agree that reading is billed to your AWS account, where an archive asks for it.
 
     Returns
     -------
     Dataset with canonical names and units; `attrs["vadose_provenance"]` says what was opened. NotFoundError when the
     catalog has no such collection, time or variable: it names what there is.
     """
-    raw, how = open_raw(collection, time=time, bbox=bbox, where=where, catalog=catalog)
-    out = standardize(raw, how["product"])
+    raw, how = open_raw(
+        collection, time=time, bbox=bbox, where=where, catalog=catalog, purpose=purpose, requester_pays=requester_pays
+    )
+    # A collection without a product opens with its producer's names.
+    out = standardize(raw, how["product"]) if how.get("product") else raw
     if bbox is not None:
         out = cut(out, bbox)
     if variables is not None:

@@ -1,0 +1,256 @@
+"""Is an index still right? Compare it with what lies there now, and its bytes with what h5py reads."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from vadose.access import build, remote, store, validation
+from vadose.access.blocks import BlockFile
+from vadose.access.credentials import Access
+from vadose.access.parquet import References
+from vadose.access.recipe import load
+from vadose.errors import NotFoundError, VadoseError
+
+Level = Literal["fast", "sample", "full"]
+
+
+@dataclass
+class Difference:
+    """What changed at the source since it was indexed; `replaced` have the same size and another etag."""
+
+    new: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    resized: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
+    checked: int = 0
+
+    @property
+    def any(self) -> bool:
+        return bool(self.new or self.missing or self.resized or self.replaced)
+
+
+def _home(folder: Path, identifier: str) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+    collection = store.read_collections(folder).get(identifier)
+    if collection is None:
+        raise NotFoundError(f"no collection {identifier!r} in {folder}; there are {', '.join(store.folders(folder))}")
+    how = collection["assets"]["data"].get("vadose:open", {})
+    if not how.get("eras"):
+        raise NotFoundError(f"{identifier} is not indexed yet: `vadose catalog build {identifier}`")
+    return folder / identifier, collection, how
+
+
+def diff(folder: str | Path, identifier: str) -> Difference:
+    """Sources that are new, missing, resized or replaced. Listings and HEAD requests only; no data is read."""
+    home, _, how = _home(Path(folder), identifier)
+    access = Access.of(how)
+    known = {
+        s.href: s
+        for e in how["eras"]
+        for s in References(str(home / e["references"]), how.get("locations")).sources.values()
+    }
+    now = {s.href: s for s in build.sources(load(home), home, access)}
+    with build.Journal(home / ".build" / "journal.sqlite") as journal:
+        aside = journal.quarantine()
+    out = Difference(checked=len(now))
+    out.new = sorted(h for h in now if h not in known and h not in aside)
+    out.missing = sorted(h for h in known if h not in now)
+    for href in sorted(known.keys() & now.keys()):
+        if known[href].size != now[href].size:
+            out.resized.append(href)
+        elif known[href].etag != now[href].etag:
+            out.replaced.append(href)
+    return out
+
+
+def validate(
+    folder: str | Path, identifier: str, *, level: Level = "sample", n: int = 32, rng: np.random.Generator | int = 0
+) -> list[str]:
+    """Everything wrong with an indexed collection, one sentence each; the result is noted in the collection.
+
+    fast: documents, schema, every chunk has a reference, references lie within their files. sample: also n random chunks
+    through the references against h5py. full: also every source as it is now, and a chunk of every file.
+    """
+    folder = Path(folder)
+    home, collection, how = _home(folder, identifier)
+    access = Access.of(how)
+    found = [f"{identifier}: {t}" for t in validation.collection_errors(collection)]
+    generator = np.random.default_rng(rng)
+    recipe = load(home)
+    for era in how["eras"]:
+        references = References(str(home / era["references"]), how.get("locations"))
+        found += complete(references)
+        if level != "fast":
+            found += compare(references, recipe.groups, access, n=n, rng=generator, every_file=level == "full")
+    if level == "full":
+        changes = diff(folder, identifier)
+        found += [f"{h}: is gone" for h in changes.missing] + [
+            f"{h}: changed" for h in changes.resized + changes.replaced
+        ]
+    collection.setdefault("vadose:quality", {})["checked"] = {
+        "on": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+        "level": level,
+        "faults": len(found),
+    }
+    store.write_collection(home, collection, [])
+    return found
+
+
+def complete(references: References) -> list[str]:
+    """Chunks without a reference, and references that point beyond their file."""
+    out = []
+    for name in references.variables:
+        try:
+            table = references.table(name)
+        except VadoseError as error:
+            out.append(str(error))
+            continue
+        total = int(np.prod(references.grid(name), dtype=np.int64))
+        has = np.array([p is not None for p in table["path"]])
+        if "raw" in table:
+            has |= np.array([r is not None for r in table["raw"]])
+        lost = np.flatnonzero(~has)
+        if len(lost) or len(has) < total:
+            where = np.unravel_index(int(lost[0]), references.grid(name)) if len(lost) else ("the last page",)
+            out.append(
+                f"{name}: {len(lost) + total - len(has)} of {total} chunks have no reference, first {tuple(map(str, where))}"
+            )
+        sizes = np.array(
+            [
+                references.sources[references.moved(p)].size
+                if p is not None and references.moved(p) in references.sources
+                else 2**62
+                for p in table["path"]
+            ]
+        )
+        beyond = np.flatnonzero(table["offset"] + table["size"] > sizes)
+        if len(beyond):
+            out.append(f"{name}: {len(beyond)} references point beyond their file, first {table['path'][beyond[0]]}")
+    return out
+
+
+def compare(
+    references: References,
+    groups: Sequence[str],
+    access: Access,
+    *,
+    n: int,
+    rng: np.random.Generator,
+    every_file: bool = False,
+) -> list[str]:
+    """Random chunks decoded through the references against the same cells read by h5py."""
+    tables = {v: references.table(v) for v in references.variables}
+    tables = {v: t for v, t in tables.items() if any(p is not None for p in t["path"])}
+    names = sorted(tables)
+    if not names:
+        return []
+    picks: list[tuple[str, str | None]] = [(names[int(rng.integers(len(names)))], None) for _ in range(n)]
+    if every_file:
+        picks += [(names[int(rng.integers(len(names)))], s) for s in references.sources]
+    out = []
+    for name, source in picks:
+        rows = np.flatnonzero(
+            [p is not None and (source is None or references.moved(p) == source) for p in tables[name]["path"]]
+        )
+        if len(rows):
+            text = one_chunk(references, name, int(rng.choice(rows)), tables[name], groups, access)
+            out += [text] if text else []
+    return out
+
+
+def one_chunk(
+    references: References, name: str, number: int, table: dict[str, np.ndarray], groups: Sequence[str], access: Access
+) -> str:
+    """What is wrong with one chunk, or nothing."""
+    import h5py
+    import numcodecs
+
+    meta = references.metadata[f"{name}/.zarray"]
+    address = references.moved(table["path"][number])
+    index = np.unravel_index(number, references.grid(name))
+    try:
+        stat = references.sources[address]
+        data: Any = remote.read(
+            address, int(table["offset"][number]), int(table["size"][number]), access=access, expect=stat
+        )
+        for config in reversed(meta["filters"] or []):
+            data = numcodecs.get_codec(dict(config)).decode(data)
+        ours = np.frombuffer(data, np.dtype(meta["dtype"])).reshape(meta["chunks"])
+        source: Any = remote.local_path(address) if remote.is_local(address) else BlockFile(stat, access)
+        with h5py.File(source, "r") as file:
+            theirs = _theirs(file, groups, name, meta, index, references, address)
+    except VadoseError as error:
+        return str(error)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        return f"{address}: {name} is not decoded as it was indexed: {error}"
+    cut = tuple(slice(0, k) for k in theirs.shape)
+    mine = ours[cut] if ours.ndim == theirs.ndim else ours[0][cut]
+    same = np.array_equal(mine, theirs, equal_nan=mine.dtype.kind == "f")
+    return "" if same else f"{address}: chunk {tuple(map(int, index))} of {name} differs from what h5py reads"
+
+
+def _theirs(
+    file: Any, groups: Sequence[str], name: str, meta: dict[str, Any], index: Any, references: References, address: str
+) -> np.ndarray:
+    dataset = next((file[g][n] for g in groups for n in _names(name, g) if n in file[g]), None)
+    if dataset is None:
+        raise KeyError(f"no {name} in {', '.join(groups)}")
+    first = 0
+    if len(dataset.shape) == len(meta["shape"]):
+        # Joined along time: which step of this file the chunk begins at.
+        rows = references.table(name)["path"].reshape(references.grid(name))
+        column = rows.reshape(rows.shape[0], -1)[:, 0]
+        first = int(np.flatnonzero(column == column[index[0]])[0]) if rows.ndim else 0
+        starts = [
+            (int(index[0]) - first) * meta["chunks"][0],
+            *(int(i) * c for i, c in zip(index[1:], meta["chunks"][1:], strict=True)),
+        ]
+        return dataset[tuple(slice(a, a + c) for a, c in zip(starts, meta["chunks"], strict=True))]
+    starts = [int(i) * c for i, c in zip(index[1:], meta["chunks"][1:], strict=True)]
+    return dataset[tuple(slice(a, a + c) for a, c in zip(starts, meta["chunks"][1:], strict=True))]
+
+
+def _names(name: str, group: str) -> list[str]:
+    suffix = f"_{group.rsplit('_', 1)[-1].lower()}"
+    return [name, name.removesuffix(suffix)] if name.endswith(suffix) else [name]
+
+
+def publish(folder: str | Path, identifier: str, target: str, *, access: Access = remote.DEFAULT) -> list[str]:
+    """Copy a built collection to a bucket or folder: references first, collection.json last. Returns what was written.
+
+    References become absolute there, so that the published collection opens from anywhere that reaches the bucket.
+    """
+    import json
+
+    import fsspec
+
+    from vadose.access.opening import storage_options
+
+    home, collection, how = _home(Path(folder), identifier)
+    base = f"{target.rstrip('/')}/{identifier}"
+    fs, root = fsspec.core.url_to_fs(base, **storage_options(base))
+    current = {e[k] for e in how["eras"] for k in ("references", "icechunk") if k in e}
+    wanted = [home / p for p in sorted(current)] + [
+        home / n for n in ("items.parquet", "recipe.yaml", "quarantine.json", "series.zarr")
+    ]
+    written = []
+    for top in wanted:
+        files = [p for p in top.rglob("*") if p.is_file()] if top.is_dir() else [top] if top.exists() else []
+        for path in files:
+            there = f"{root}/{path.relative_to(home)}"
+            fs.makedirs(there.rsplit("/", 1)[0], exist_ok=True)
+            fs.put_file(str(path), there)
+            written.append(f"{base}/{path.relative_to(home)}")
+    for era in how["eras"]:
+        for key in ("references", "icechunk"):
+            if key in era:
+                era[key] = f"{base}/{era[key].removeprefix('./')}"
+    if "series" in how:
+        how["series"]["href"] = f"{base}/{how['series']['href'].removeprefix('./')}"
+    fs.pipe_file(f"{root}/collection.json", json.dumps(collection, indent=1, ensure_ascii=False).encode())
+    return [*written, f"{base}/collection.json"]
