@@ -44,11 +44,29 @@ class Grid:
         return cls((lat_edges[:-1] + lat_edges[1:]) / 2, (lon_edges[:-1] + lon_edges[1:]) / 2, lat_edges, lon_edges)
 
     @classmethod
+    def gaussian(cls, rows: int, columns: int | None = None) -> Grid:
+        """The full Gaussian grid of `rows` parallels (N80 has 160), from north to south; columns start at 0 degrees.
+
+        Edges hold the areas of the quadrature's weights, so area integrals are those of the spectral model.
+        """
+        if rows < 2 or rows % 2:
+            raise VadoseInputError(f"a Gaussian grid has an even number of rows, got {rows}")
+        columns = columns or 2 * rows
+        nodes, shares = np.polynomial.legendre.leggauss(rows)
+        edges = np.rad2deg(np.arcsin(np.clip(np.concatenate([[-1.0], -1.0 + np.cumsum(shares)]), -1.0, 1.0)))[
+            ::-1
+        ].copy()
+        edges[0], edges[-1] = 90.0, -90.0
+        lon = 360.0 * np.arange(columns) / columns
+        lon_edges = 360.0 * (np.arange(columns + 1) - 0.5) / columns
+        return cls(np.rad2deg(np.arcsin(nodes))[::-1].copy(), lon, edges, lon_edges)
+
+    @classmethod
     def ease2(cls, name: str) -> Grid:
         """A global EASE-Grid 2.0 such as M36; rows run from north to south."""
         g = ease.grid(name)
         if g.polar:
-            raise VadoseInputError(f"{name} is polar: its rows are not parallels; regrid it as points")
+            raise VadoseInputError(f"{name} is polar: its rows are not parallels; use vadose.harmonize.Mesh.ease2")
         lat_edges, _ = ease.inverse(name, np.zeros(g.rows + 1), g.y0 - np.arange(g.rows + 1) * g.cell)
         _, lon_edges = ease.inverse(name, g.x0 + np.arange(g.columns + 1) * g.cell, np.zeros(g.columns + 1))
         lat, lon = ease.centers(name)
@@ -65,7 +83,8 @@ class Grid:
             or data["lat"].dims == data["lon"].dims
         ):
             raise DimensionError(
-                "regridding needs one-dimensional lat and lon on axes of their own; for points use vadose.harmonize.match.at_points"
+                "regridding needs one-dimensional lat and lon on axes of their own; for other cells use vadose.harmonize.Mesh "
+                "with weights and remap, for values at points vadose.harmonize.match.at_points"
             )
         lat, lon = data["lat"].values.astype(float), data["lon"].values.astype(float)
         dims = (str(data["lat"].dims[0]), str(data["lon"].dims[0]))
@@ -139,6 +158,12 @@ def _conservative(data, rs, ri, rw, cs, ci, cw, minimum, area, out, fraction):
 METHODS = ("conservative", "bilinear", "nearest")
 
 
+def apply_checks(minimum: float) -> None:
+    """Raise VadoseInputError unless the least valid share lies in (0, 1]."""
+    if not 0 < minimum <= 1:
+        raise VadoseInputError(f"minimum must lie in (0, 1], got {minimum}")
+
+
 def regrid(
     data: xr.DataArray, target: Grid, *, method: str = "conservative", minimum: float = 0.5, source: Grid | None = None
 ) -> xr.Dataset:
@@ -149,8 +174,7 @@ def regrid(
     """
     if method not in METHODS:
         raise unknown_name("regridding method", method, METHODS)
-    if not 0 < minimum <= 1:
-        raise VadoseInputError(f"minimum must lie in (0, 1], got {minimum}")
+    apply_checks(minimum)
     grid = source or Grid.of(data)
     name = str(data.name or "data")
     kernel = {"conservative": _conservative_of, "bilinear": _bilinear_of, "nearest": _nearest_of}[method](
