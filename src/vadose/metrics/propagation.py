@@ -39,7 +39,7 @@ def linear(weight: xr.DataArray, covariance: xr.DataArray) -> xr.DataArray:
             f"a linear map needs weight ({PRODUCT}) and covariance ({PRODUCT}, {OTHER}); got {weight.dims} and {covariance.dims}"
         )
     variance = (weight * weight.rename({PRODUCT: OTHER}) * covariance).sum([PRODUCT, OTHER], skipna=False)
-    return np.sqrt(variance)
+    return variance**0.5
 
 
 def effective_count(n: float | xr.DataArray, rho: float | xr.DataArray) -> float | xr.DataArray:
@@ -53,7 +53,7 @@ def time_mean_error(
     standard_error: float | xr.DataArray, n: float | xr.DataArray, rho: float | xr.DataArray
 ) -> float | xr.DataArray:
     """Standard error of the mean of n values, each with `standard_error`, whose errors have lag-1 correlation `rho`."""
-    return standard_error / np.sqrt(effective_count(n, rho))
+    return standard_error / effective_count(n, rho) ** 0.5
 
 
 def distance(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:

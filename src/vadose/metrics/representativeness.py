@@ -34,7 +34,7 @@ def temporal_stability(data: xr.DataArray, *, dim: str = "station", minimum_shar
     mean = data.where(whole).mean(dim)
     relative = (data.where(whole) - mean) / mean.where(mean > 0)
     mrd, sdrd = relative.mean("time"), relative.std("time", ddof=1)
-    index = np.sqrt(mrd**2 + sdrd**2)
+    index = (mrd**2 + sdrd**2) ** 0.5
     out = xr.Dataset(
         {
             "mean_relative_difference": mrd.assign_attrs(units="1"),
