@@ -152,6 +152,14 @@ def is_free(port: int) -> bool:
     return True
 
 
+def _store_may_take(port: int) -> bool:
+    """The object store also takes port + 10000, and sockets in /tmp named by both: another user's, left there, would lock it out."""
+    if port + GRPC_OFFSET >= 65536 or not is_free(port + GRPC_OFFSET):
+        return False
+    left = [p for n in (port, port + GRPC_OFFSET) for p in Path("/tmp").glob(f"seaweedfs-*-{n}.sock")]
+    return os.geteuid() == 0 or all(p.stat().st_uid == os.geteuid() for p in left)
+
+
 def choose_ports(wanted: int = 0) -> dict[str, int]:
     """A port for each service. `wanted` is the public one (PlatformError when it is taken); 0 takes 8000 or the next free."""
     if wanted and not is_free(wanted):
@@ -165,7 +173,7 @@ def choose_ports(wanted: int = 0) -> dict[str, int]:
     for name in PORT_NAMES[1:]:
         while not (
             is_free(candidate)
-            and (not name.startswith("s3") or (candidate + GRPC_OFFSET < 65536 and is_free(candidate + GRPC_OFFSET)))
+            and (not name.startswith("s3") or _store_may_take(candidate))
         ):
             candidate += 1
         ports[name] = candidate
