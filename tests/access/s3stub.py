@@ -19,7 +19,14 @@ from pathlib import Path
 
 REASONS = {200: "OK", 206: "Partial Content", 304: "Not Modified", 403: "Forbidden", 404: "Not Found", 412: "Precondition Failed",
            416: "Range Not Satisfiable", 429: "Too Many Requests", 500: "Internal Server Error", 503: "Slow Down"}  # fmt: skip
-CODES = {403: "AccessDenied", 404: "NoSuchKey", 503: "SlowDown", 500: "InternalError", 412: "PreconditionFailed", 429: "TooManyRequests"}
+CODES = {
+    403: "AccessDenied",
+    404: "NoSuchKey",
+    503: "SlowDown",
+    500: "InternalError",
+    412: "PreconditionFailed",
+    429: "TooManyRequests",
+}
 
 
 class State:
@@ -73,7 +80,12 @@ class Handler(asyncio.Protocol):
         self.transport.write(text.encode("latin-1") + (b"" if head else body))
 
     def error(self, status, head=False) -> None:
-        self.send(status, {"Content-Type": "application/xml"}, f"<Error><Code>{CODES.get(status, 'Error')}</Code></Error>".encode(), head=head)
+        self.send(
+            status,
+            {"Content-Type": "application/xml"},
+            f"<Error><Code>{CODES.get(status, 'Error')}</Code></Error>".encode(),
+            head=head,
+        )
 
     async def answer(self, method, target, headers, body) -> None:
         state = self.state
@@ -86,7 +98,9 @@ class Handler(asyncio.Protocol):
             out = json.dumps(state.count).encode()
             state.count = dict.fromkeys(state.count, 0)
             return self.send(200, {"Content-Type": "application/json"}, out)
-        faults = state.faults if state.faults.get("match", "") in path and state.faults.get("only", method) == method else {}
+        faults = (
+            state.faults if state.faults.get("match", "") in path and state.faults.get("only", method) == method else {}
+        )
         if faults.get("latency"):
             await asyncio.sleep(faults["latency"] * state.random.uniform(2 / 3, 4 / 3))
         if faults.get("key") and faults["key"] not in headers.get("authorization", ""):
@@ -117,13 +131,22 @@ class Handler(asyncio.Protocol):
 
             if int(found.st_mtime) > parsedate_to_datetime(headers["if-unmodified-since"]).timestamp():
                 return self.error(412, method == "HEAD")
-        common = {"ETag": etag, "Last-Modified": formatdate(found.st_mtime, usegmt=True), "Accept-Ranges": "bytes", "Content-Type": "application/octet-stream"}
+        common = {
+            "ETag": etag,
+            "Last-Modified": formatdate(found.st_mtime, usegmt=True),
+            "Accept-Ranges": "bytes",
+            "Content-Type": "application/octet-stream",
+        }
         if method == "HEAD":
             return self.send(200, {**common, "Content-Length": str(found.st_size)}, head=True)
         start, end, status = 0, found.st_size, 200
         if headers.get("range", "").startswith("bytes="):
             low, _, high = headers["range"][6:].partition("-")
-            start, end = (int(low), int(high) + 1 if high else found.st_size) if low else (found.st_size - int(high), found.st_size)
+            start, end = (
+                (int(low), int(high) + 1 if high else found.st_size)
+                if low
+                else (found.st_size - int(high), found.st_size)
+            )
             end, status = min(end, found.st_size), 206
             if start >= found.st_size:
                 return self.error(416)
@@ -151,7 +174,9 @@ class Handler(asyncio.Protocol):
             import datetime
 
             stamp = datetime.datetime.fromtimestamp(found.st_mtime, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-            rows.append(f"<Contents><Key>{name}</Key><LastModified>{stamp}</LastModified><ETag>&quot;{state.etag(base / name, found)}&quot;</ETag><Size>{found.st_size}</Size></Contents>")
+            rows.append(
+                f"<Contents><Key>{name}</Key><LastModified>{stamp}</LastModified><ETag>&quot;{state.etag(base / name, found)}&quot;</ETag><Size>{found.st_size}</Size></Contents>"
+            )
         token = f"<NextContinuationToken>{page[-1]}</NextContinuationToken>" if more else ""
         text = f'<?xml version="1.0"?><ListBucketResult><Name>{bucket}</Name><Prefix>{prefix}</Prefix><KeyCount>{len(page)}</KeyCount><IsTruncated>{str(more).lower()}</IsTruncated>{token}{"".join(rows)}</ListBucketResult>'
         self.send(200, {"Content-Type": "application/xml"}, text.encode())
