@@ -116,7 +116,7 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-FILES = sorted(p for p in SOURCE.rglob("*.py") if p != SOURCE / "__init__.py")
+FILES = sorted(p for p in SOURCE.rglob("*.py") if p not in (SOURCE / "__init__.py", SOURCE / "__main__.py"))
 
 
 def arrows() -> set[tuple[str, str]]:

@@ -66,7 +66,12 @@ def test_the_page_carries_the_numbers_of_the_tables_with_n_and_intervals_methods
         for number in (row.error_sd, row.low, row.high):
             assert f"{number:.4f}" in text
         assert f"{row.n:,}" in text
-    for citation in ("10.1029/97JC03180", "10.1002/2015JD024027", "10.1109/TGRS.2017.2734070", "10.1016/j.rse.2017.07.001"):
+    for citation in (
+        "10.1029/97JC03180",
+        "10.1002/2015JD024027",
+        "10.1109/TGRS.2017.2734070",
+        "10.1016/j.rse.2017.07.001",
+    ):
         assert citation in text
     assert "not be validated" in text or "nothing here is validated" in text or "station" in text
 
