@@ -206,3 +206,22 @@ def test_bad_input():
     with pytest.raises(VadoseInputError, match="shares"):
         c.likelihood_multiplication(cube(np.zeros(40)), cube(np.zeros(40)), p_first=10)
     assert len(set(k.ranks(np.zeros(50)))) == 50
+
+
+def test_dependence_that_grows_is_seen_and_constant_dependence_is_not():
+    rng = np.random.default_rng(0)
+    t = np.arange(1500) / 15 + 1920
+    rho = 0.1 + 0.7 * np.arange(1500) / 1500
+    z = rng.standard_normal((2, 1500))
+    x, y = z[0], rho * z[0] + np.sqrt(1 - rho**2) * z[1]
+    out = k.dependence_trend(k.ranks(x), k.ranks(y), t)
+    assert out["p_value"] < 1e-6
+    assert out["start"] == pytest.approx(0.1, abs=0.1)
+    assert out["end"] == pytest.approx(0.8, abs=0.1)
+    p = []
+    for seed in range(60):
+        u, v = k.family("clayton").draw(300, (1.5,), np.random.default_rng(seed))
+        p.append(k.dependence_trend(k.ranks(u), k.ranks(v), np.arange(300), name="clayton")["p_value"])
+    assert np.mean(np.array(p) < 0.05) <= 0.15
+    with pytest.raises(NotFoundError):
+        k.dependence_trend(k.ranks(x), k.ranks(y), t, name="student")

@@ -182,3 +182,32 @@ def test_mornings_years_and_anomalies():
         np.sin(2 * np.pi * days.day_of_year / 365) + 0.001 * np.arange(days.size), dims="time", coords={"time": days}
     )
     assert float(np.abs(c.seasonal_anomaly(season)).max()) < 0.25
+
+
+def test_variance_that_doubles():
+    rng = np.random.default_rng(0)
+    time = pd.date_range("1980-01-01", periods=40 * 12, freq="MS")
+    values = rng.normal(size=(3, time.size)) * np.where(time.year < 2000, 1.0, 2**0.5)
+    series = xr.DataArray(values, dims=("cell", "time"), coords={"time": time})
+    out = c.variance_change(series, "2000-01-01")
+    np.testing.assert_allclose(out.variance_ratio, 2.0, rtol=0.35)
+    assert (out.p_value < 0.05).all()
+    from scipy.stats import levene
+
+    early, late = values[0, time.year < 2000], values[0, time.year >= 2000]
+    assert float(out.p_value[0]) == pytest.approx(levene(early, late, center="median").pvalue)
+    with pytest.raises(TooFewSamplesError, match="10"):
+        c.variance_change(series, "2019-12-01")
+
+
+def test_rain_over_dry_spots_is_seen():
+    rng = np.random.default_rng(0)
+    theta = rng.normal(0.25, 0.03, (200, 12, 12))
+    listens = np.where(theta < 0.22, 10.0, 0.0) * (rng.random(theta.shape) < 0.05)
+    deaf = 10.0 * (rng.random(theta.shape) < 0.01)
+    time = pd.date_range("2001-06-01", periods=200)
+    a, b, none = (xr.DataArray(v, dims=("time", "y", "x"), coords={"time": time}) for v in (theta, listens, deaf))
+    out = c.rain_over_gradient(a, b)
+    assert out["difference"] < -0.03
+    assert out["percentile"] < 1
+    assert 1 < c.rain_over_gradient(a, none)["percentile"] < 99

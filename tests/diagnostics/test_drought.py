@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vadose.diagnostics import drought as d
-from vadose.diagnostics.events import event_skill, event_table
+from vadose.diagnostics.events import event_skill, event_table, onset_composite
 from vadose.diagnostics.pentads import calendar_quantile, pentad_percentile, to_pentads
-from vadose.errors import ExperimentalWarning, TimeAxisError, VadoseInputError
+from vadose.errors import ExperimentalWarning, TimeAxisError, TooFewSamplesError, VadoseInputError
 
 
 def pentads(values, start="2001-01-01"):
@@ -252,3 +252,18 @@ def test_pentad_percentile_against_the_slow_definition(leave):
         pool = np.append(v[others], v[k]) if leave else v[others]
         rank = (pool < v[k]).sum() + 0.5 * ((pool == v[k]).sum() + 1)
         assert out[k] == pytest.approx(100 * rank / (pool.size + 1), abs=1e-9)
+
+
+def test_composite_around_onsets():
+    """A field that jumps by one on the onset of each of two events."""
+    p = pentads([60, 55, 45, 38, 25, 15, 12, 18, 30, 45, 60, 60, 55, 45, 38, 25, 15, 12, 18, 30, 45, 60])
+    found = d.decline(p)
+    field = daily(np.zeros(110), unit="mm d-1")
+    for k in range(2):
+        start = int(found.onset_position[k]) * 5
+        field[start : start + 10] = 1.0
+    out = onset_composite(found, field, before=5, after=9)
+    np.testing.assert_allclose(out["mean"], np.r_[np.zeros(5), np.ones(10)])
+    assert int(out.n[5]) == 2
+    with pytest.raises(TooFewSamplesError, match="no event"):
+        onset_composite(d.decline(pentads(SLOW)), field)

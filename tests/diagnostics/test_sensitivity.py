@@ -134,3 +134,17 @@ def test_bad_panels():
         s.within_between(y.isel(site=slice(0, 5)), x.isel(site=slice(0, 5)))
     with pytest.raises(VadoseInputError, match="positive"):
         s.spatial_temporal_sensitivity(-y, {"P": x})
+
+
+def test_transfer_function_of_a_reservoir():
+    """Moisture that keeps 60 % a month: weights .6^lag."""
+    rng = np.random.default_rng(0)
+    p = rng.normal(size=600)
+    m = np.zeros(600)
+    for t in range(1, 600):
+        m[t] = 0.6 * m[t - 1] + p[t]
+    axis = {"time": pd.date_range("1970-01-01", periods=600, freq="MS")}
+    a, b = (xr.DataArray(v, dims="time", coords=axis) for v in (p, m))
+    out = s.transfer_function(a, b, smooth=0.0)
+    np.testing.assert_allclose(out, 0.6 ** np.arange(12), atol=0.02)
+    assert s.transfer_function(a.expand_dims(x=2).chunk(x=1), b).chunks is not None

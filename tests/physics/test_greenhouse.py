@@ -118,3 +118,8 @@ def test_bad_input_of_the_door():
         g.moisture_response("yann", theta, 0.45)
     with pytest.raises(VadoseInputError, match="porosity"):
         g.moisture_response("yan", theta, 45.0)
+
+
+def test_carbon_gains_where_respiration_slows():
+    """f = theta^2: d ln C / d theta = -2 / theta."""
+    assert g.carbon_sensitivity(lambda x: x**2, 0.25) == pytest.approx(-8.0, rel=1e-6)

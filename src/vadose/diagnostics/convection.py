@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 from numba import njit
+from scipy import stats
 
 from vadose import cf, units
 from vadose.errors import DimensionError, TooFewSamplesError
@@ -369,3 +370,72 @@ def seasonal_anomaly(series: xr.DataArray) -> xr.DataArray:
     day = xr.DataArray(day_of_year(series.time), dims="time", name="doy")
     out = straight.groupby(day).map(lambda x: x - x.mean("time"))
     return out.drop_vars("doy", errors="ignore").assign_attrs(series.attrs)
+
+
+def variance_change(series: xr.DataArray, split: str, *, dim: str = "time") -> xr.Dataset:
+    """Did variability change? Later over earlier variance, and the Brown-Forsythe p value (spread around medians).
+
+    `series` (time, ...) without season and trend; `split`: the first day of the later part. Autocorrelated values are not independent:
+    thin daily data to about the memory first.
+    """
+    early = series.sel({dim: slice(None, np.datetime64(split) - np.timedelta64(1, "D"))})
+    late = series.sel({dim: slice(split, None)})
+    if min(early.sizes[dim], late.sizes[dim]) < 10:
+        raise TooFewSamplesError(
+            f"{early.sizes[dim]} values before and {late.sizes[dim]} after {split}; at least 10 are needed each"
+        )
+
+    def test(a, b):
+        za, zb = (np.abs(x - np.nanmedian(x, axis=-1, keepdims=True)) for x in (a, b))
+        n = [np.isfinite(z).sum(axis=-1) for z in (za, zb)]
+        m = [np.nanmean(z, axis=-1) for z in (za, zb)]
+        grand = (n[0] * m[0] + n[1] * m[1]) / (n[0] + n[1])
+        between = n[0] * (m[0] - grand) ** 2 + n[1] * (m[1] - grand) ** 2
+        within = sum(np.nansum((z - k[..., None]) ** 2, axis=-1) for z, k in zip((za, zb), m, strict=True))
+        free = n[0] + n[1] - 2
+        ratio = np.nanvar(b, axis=-1, ddof=1) / np.nanvar(a, axis=-1, ddof=1)
+        return ratio, stats.f.sf(between / (within / free), 1, free)
+
+    arrays = [a.rename({dim: name}).drop_vars(name, errors="ignore") for a, name in ((early, "early"), (late, "late"))]
+    arrays = [
+        a.chunk({name: -1}) if a.chunks is not None else a for a, name in zip(arrays, ("early", "late"), strict=True)
+    ]
+    ratio, p = xr.apply_ufunc(
+        test, *arrays, input_core_dims=[["early"], ["late"]], output_core_dims=[[], []], dask="parallelized", output_dtypes=[float, float],
+    )  # fmt: skip
+    return xr.Dataset({"variance_ratio": ratio, "p_value": p})
+
+
+def rain_over_gradient(
+    moisture: xr.DataArray, rain: xr.DataArray, *, threshold: float = 5.0, half: int = 2, draws: int = 500, rng: Rng = 0
+) -> dict[str, float]:
+    """Does afternoon rain fall over spots drier than their surroundings? (Taylor et al. 2012, doi:10.1038/nature11377)
+
+    moisture of the morning and `rain` [mm] of the afternoon, both (time, y, x). For each rainy cell the contrast is its moisture minus the mean
+    of the square of `half` cells around it; control is the same place on its other days. Returns the mean difference event minus control
+    [unit of moisture], its place among `draws` random redraws (`percentile`: small means dry spots), and the number of events.
+    """
+    from scipy.ndimage import uniform_filter
+
+    theta = moisture.transpose("time", ...).values
+    wet = rain.transpose("time", ...).values > threshold
+    size = 2 * half + 1
+    around = (uniform_filter(theta, (1, size, size), mode="nearest") * size**2 - theta) / (size**2 - 1)
+    contrast = theta - around
+    inner = np.zeros(theta.shape[1:], bool)
+    inner[half:-half, half:-half] = True
+    t, y, x = np.nonzero(wet & inner & np.isfinite(contrast))
+    if t.size < 20:
+        raise TooFewSamplesError(f"{t.size} rain events inside the domain; at least 20 are needed")
+    control = np.nanmean(np.where(wet, np.nan, contrast), axis=0)
+    observed = float(np.mean(contrast[t, y, x] - control[y, x]))
+    generator = np.random.default_rng(rng)
+    chance = []
+    for _ in range(draws):
+        other = generator.integers(0, theta.shape[0], t.size)
+        chance.append(np.nanmean(contrast[other, y, x] - control[y, x]))
+    return {
+        "difference": observed,
+        "percentile": 100.0 * float(np.mean(np.array(chance) < observed)),
+        "events": float(t.size),
+    }

@@ -342,3 +342,30 @@ def return_periods(fitted: Fitted, u: float, v: float, *, interval: float = 1.0)
     if row.kendall is not None:
         out["kendall"] = float(interval / (1 - row.kendall(c, fitted.parameters)))
     return out
+
+
+def dependence_trend(u: np.ndarray, v: np.ndarray, time: np.ndarray, *, name: str = "gaussian") -> dict[str, float]:
+    """Does the dependence of two hazards change with time? Likelihood-ratio test of theta(t) = a + b t against a constant.
+
+    u, v: ranks; time: any increasing number (years). Returns `start` and `end` (the parameter at the first and last time), `slope` per unit
+    of time, and `p_value` (chi-squared, one degree of freedom). One-parameter families only.
+    """
+    row = family(name)
+    if row.parameters != 1:
+        raise unknown_name("one-parameter copula", name, [k for k, f in FAMILIES.items() if f.parameters == 1])
+    u, v = (np.clip(np.asarray(a, float), EPS, 1 - EPS) for a in (u, v))
+    t = np.asarray(time, float)
+    t = (t - t.min()) / np.ptp(t)
+    low, high = row.bounds
+    fixed = fit_family(u, v, name)
+
+    def cost(x):
+        theta = np.clip(x[0] + x[1] * t, low, high)
+        value = -float(np.sum(row.log_density(u, v, (theta,))))
+        return value if np.isfinite(value) else 1e12
+
+    best = minimize(cost, [fixed.parameters[0], 0.0], method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-6})
+    gain = 2 * max(-float(best.fun) - fixed.log_likelihood, 0.0)
+    start, change = (float(x) for x in best.x)
+    span = float(np.ptp(np.asarray(time, float)))
+    return {"start": start, "end": start + change, "slope": change / span, "p_value": float(stats.chi2.sf(gain, 1))}

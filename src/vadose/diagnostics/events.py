@@ -99,3 +99,33 @@ def event_skill(reference: pd.DataFrame, events: pd.DataFrame, *, by: tuple[str,
         "reference_events": float(len(reference)),
         "events": float(len(events)),
     }
+
+
+def onset_composite(events: xr.Dataset, field: xr.DataArray, *, before: int = 60, after: int = 60) -> xr.Dataset:
+    """Mean course of a daily field (time, ...) around the onsets of events, over all cells: (lag).
+
+    `field` has the events' cell dimensions and their coordinates. Returns `mean`, `standard_error` (events as independent samples), `n`.
+    Use anomalies of rain, evaporation or vapor pressure deficit to see what leads and what follows. Computes.
+    """
+    cells = [d for d in field.dims if d != "time"]
+    onset = events["onset"].transpose("event", *cells).values.reshape(events.sizes["event"], -1)
+    values = field.transpose("time", *cells).values.reshape(field.sizes["time"], -1)
+    start = field.time.values[0]
+    lags = np.arange(-before, after + 1)
+    rows = []
+    for cell in range(values.shape[1]):
+        for stamp in onset[~np.isnat(onset[:, cell]), cell]:
+            at = int((stamp - start) / np.timedelta64(1, "D")) + lags
+            inside = (at >= 0) & (at < values.shape[0])
+            rows.append(np.where(inside, values[np.clip(at, 0, values.shape[0] - 1), cell], np.nan))
+    if not rows:
+        raise TooFewSamplesError("no event: a composite needs at least one onset")
+    stack = np.array(rows)
+    n = np.isfinite(stack).sum(axis=0)
+    with np.errstate(all="ignore"):
+        error = np.nanstd(stack, axis=0, ddof=1) / np.sqrt(n) if len(rows) > 1 else np.full(lags.size, np.nan)
+    data = {"mean": ("lag", np.nanmean(stack, axis=0)), "standard_error": ("lag", error), "n": ("lag", n)}
+    out = xr.Dataset(data, coords={"lag": ("lag", lags, {"units": "d"})})
+    for name in ("mean", "standard_error"):
+        out[name].attrs["units"] = field.attrs.get("units", "1")
+    return out

@@ -235,3 +235,36 @@ def buffering_index(soil_moisture: xr.DataArray, precipitation: xr.DataArray) ->
     """How much steadier moisture is than rain from year to year: 1 - CV(moisture) / CV(precipitation), (site, ...)."""
     cv = [a.std("year", ddof=1) / a.mean("year") for a in (soil_moisture, precipitation)]
     return (1.0 - cv[0] / cv[1]).rename("buffering_index").assign_attrs(units="1")
+
+
+def transfer_function(
+    precipitation: xr.DataArray, soil_moisture: xr.DataArray, *, lags: int = 12, smooth: float = 1.0
+) -> xr.DataArray:
+    """How rain of past months lives on in moisture: weights (lag, ...) of anomalies of monthly rain, from lag 0 on.
+
+    Monthly anomalies (time, ...), season removed. Ridge on the second differences of the weights (`smooth`, relative), so that
+    neighboring months get like weights. Units: moisture per unit of rain.
+    """
+
+    def kernel(p, m):
+        shape = p.shape[:-1]
+        p, m = p.reshape(-1, p.shape[-1]), m.reshape(-1, m.shape[-1])
+        out = np.full((p.shape[0], lags), np.nan)
+        bend = np.diff(np.eye(lags), 2, axis=0)
+        for c in range(p.shape[0]):
+            x = np.stack([p[c, lags - 1 - k : p.shape[1] - k] for k in range(lags)], axis=1)
+            y = m[c, lags - 1 :]
+            good = np.isfinite(x).all(axis=1) & np.isfinite(y)
+            if good.sum() < 3 * lags:
+                continue
+            gram = x[good].T @ x[good]
+            weight = smooth * np.trace(gram) / lags / 10
+            out[c] = np.linalg.solve(gram + weight * bend.T @ bend, x[good].T @ y[good])
+        return out.reshape(*shape, lags)
+
+    arrays = [a.chunk(time=-1) if a.chunks is not None else a for a in (precipitation, soil_moisture)]
+    out = xr.apply_ufunc(
+        kernel, *arrays, input_core_dims=[["time"], ["time"]], output_core_dims=[["lag"]], dask="parallelized", output_dtypes=[float],
+        dask_gufunc_kwargs={"output_sizes": {"lag": lags}},
+    )  # fmt: skip
+    return out.assign_coords(lag=np.arange(lags)).transpose("lag", ...).rename("transfer_function")

@@ -189,6 +189,11 @@ def steady_carbon(litter, rate, response):
     return litter / (rate * response)
 
 
+def carbon_sensitivity(response: Callable[..., Any], theta, *, step: float = 1e-4):
+    """Relative change of the balanced stock per unit of moisture: d ln C / d theta = -d ln f / d theta (central difference)."""
+    return -(np.log(response(theta + step)) - np.log(response(theta - step))) / (2.0 * step)
+
+
 def carbon_pools(litter, response, *, rates=(1.0, 0.02), transfer=0.3, initial=(0.0, 0.0), step=1.0):
     """Stocks of a fast and a slow pool through time, arrays (..., time, 2).
 
