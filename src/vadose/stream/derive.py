@@ -1,0 +1,172 @@
+"""From raw counts to values with standard errors and flags: everything that can be computed again at any time."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+
+from vadose.errors import VadoseInputError
+from vadose.stream import checks
+from vadose.stream.calibration import FACTORY_ERROR, apply_dated
+from vadose.stream.design import NO_DATA, Design, Link
+from vadose.stream.flags import GAP, INTRINSIC, MAD, NODATA, OOB, OOS, RANGE, STUCK
+from vadose.stream.grid import Grid
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the columns of one stream are: by column the links over time, the site and its clock."""
+
+    logger: str
+    table: str
+    site: str
+    columns: tuple[str, ...]
+    links: tuple[tuple[Link, ...], ...]
+    offset: int  # seconds that the logger's clock is ahead of UTC
+    fingerprint: str
+
+    @property
+    def shift(self) -> np.timedelta64:
+        """Logger time minus UTC."""
+        return np.timedelta64(self.offset, "s")
+
+
+@lru_cache(maxsize=64)
+def _layout(design_key: int, logger: str, table: str) -> Layout | None:
+    design = _DESIGNS[design_key]
+    columns = design.of(logger, table)
+    if not columns:
+        return None
+    sites = sorted({link.site for links in columns.values() for link in links})
+    if len(sites) > 1:
+        raise VadoseInputError(f"{logger}, {table} is listed for sites {sites}; one logger stands at one site")
+    digest = hashlib.sha256()
+    for column, links in columns.items():
+        digest.update(repr((column, links)).encode())
+        for link in links:
+            digest.update(
+                repr(
+                    (
+                        design.variable(link.variable),
+                        design.calibration(link),
+                        [o for o in design.outages if _concerns(o, link)],
+                    )
+                ).encode()
+            )
+    offset = design.offset(sites[0])
+    digest.update(str(offset).encode())
+    return Layout(logger, table, sites[0], tuple(columns), tuple(columns.values()), offset, digest.hexdigest()[:16])
+
+
+_DESIGNS: dict[int, Design] = {}
+
+
+def layout(design: Design, logger: str, table: str) -> Layout | None:
+    """The layout of a stream, None when the design table has no row of it. Raises VadoseInputError when a row is incomplete."""
+    _DESIGNS[id(design)] = design
+    return _layout(id(design), logger, table)
+
+
+def _concerns(outage, link: Link) -> bool:
+    pairs = (
+        (outage.site, link.site),
+        (outage.plot, link.plot),
+        (outage.variable, link.variable),
+        (outage.sensor, link.sensor),
+    )
+    return all(not wanted or wanted == have for wanted, have in pairs)
+
+
+def links_in_time(links: tuple[Link, ...], local: np.ndarray) -> np.ndarray:
+    """Which of a column's links holds at each logger time (position; -1 after the last one ended)."""
+    if len(links) == 1 and np.isnat(links[0].valid_through):
+        return np.zeros(local.size, np.int64)
+    far = np.datetime64("9999-12-31", "us")
+    ends = np.array(
+        [
+            far if np.isnat(k.valid_through) else (k.valid_through.astype("datetime64[D]") + 1).astype("datetime64[us]")
+            for k in links
+        ]
+    )
+    at = np.searchsorted(ends, local, side="right")
+    return np.where(at < len(links), at, -1)
+
+
+@dataclass
+class Derived:
+    """Values, standard errors and flags on a grid; `link`: which of a column's links each value belongs to."""
+
+    value: np.ndarray
+    error: np.ndarray
+    flag: np.ndarray
+    link: np.ndarray
+
+
+def no_data(raw: np.ndarray) -> np.ndarray:
+    """Where a raw value is missing or one of the numbers that loggers write when they have none."""
+    out = np.isnan(raw)
+    for number in NO_DATA:
+        out |= raw == number
+    return out
+
+
+def derive(grid: Grid, plan: Layout, design: Design) -> Derived:
+    """Calibrate and check. Flags of a time depend on rows up to a month before and after it."""
+    raw = np.where(no_data(grid.raw), np.nan, grid.raw)
+    local = grid.time + plan.shift
+    shape = raw.shape
+    value, error, flag = np.full(shape, np.nan), np.full(shape, np.nan, np.float32), grid.flag & INTRINSIC
+    flag |= np.where(~np.isnan(grid.raw) & np.isnan(raw), NODATA, 0).astype(np.int32)
+    link_at = np.zeros(shape, np.int16)
+    groupings: dict[tuple[str, float], list[int]] = {}
+    for k, links in enumerate(plan.links):
+        which = links_in_time(links, local)
+        link_at[:, k] = which
+        for number, link in enumerate(links):
+            rows = slice(None) if len(links) == 1 and (which == 0).all() else which == number
+            variable = design.variable(link.variable)
+            calibrations = design.calibration(link)
+            column, beyond = apply_dated(raw[rows, k], local[rows], calibrations)
+            value[rows, k] = column
+            flag[rows, k] |= np.where(beyond, RANGE, 0).astype(np.int32)
+            flag[rows, k] |= np.where(checks.outside(column, variable.low, variable.high), OOB, 0).astype(np.int32)
+            error[rows, k] = _error(raw[rows, k], local[rows], calibrations, variable.units)
+            for outage in design.outages:
+                if _concerns(outage, link):
+                    inside = (local[rows] >= outage.start) & (local[rows] <= outage.stop)
+                    flag[rows, k] |= np.where(inside, OOS, 0).astype(np.int32)
+        variable = design.variable(links[-1].variable)
+        if variable.grouping:
+            groupings.setdefault((variable.grouping, variable.threshold), []).append(k)
+    for (grouping, threshold), columns in groupings.items():
+        far = checks.far_from_median(value[:, columns], checks.groups(local, grouping), threshold=threshold)
+        flag[:, columns] |= np.where(far, MAD, 0).astype(np.int32)
+    flag |= np.where(checks.stuck(grid.time, value) & _may_not_stand_still(plan, design), STUCK, 0).astype(np.int32)
+    flag |= np.where(checks.after_gap(grid.time, value), GAP, 0).astype(np.int32)
+    return Derived(value, error, flag, link_at)
+
+
+def _may_not_stand_still(plan: Layout, design: Design) -> np.ndarray:
+    """Soil moisture and soil temperature move within a day; rain, counts and voltages may stay where they are."""
+    return np.array(
+        [
+            design.variable(k[-1].variable).grouping in ("month", "week") and k[-1].variable.startswith("soil-")
+            for k in plan.links
+        ]
+    )
+
+
+def _error(raw, local, calibrations, units):
+    if len(calibrations) == 1 and not calibrations[0].covariance:
+        row = calibrations[0]
+        if np.isnan(row.residual) and units == "m3/m3":
+            row = replace(row, residual=FACTORY_ERROR)
+        return row.standard_error(raw)
+    out = np.full(raw.shape, np.nan)
+    for row in calibrations:
+        here = row.covers(local)
+        out[here] = row.standard_error(raw[here])
+    return out

@@ -1,0 +1,198 @@
+"""The table of observations: Delta Lake, one partition a stream and month, written so that equal rows give equal bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time as clock
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as compute
+import pyarrow.parquet as pq
+
+from vadose.stream.derive import Derived, Layout
+from vadose.stream.grid import Grid
+
+TEXTS = ("site", "plot", "sensor", "variable", "column")
+SCHEMA = pa.schema([
+    ("stream", pa.string()), ("month", pa.string()),
+    *((name, pa.string()) for name in TEXTS),
+    ("time", pa.timestamp("us", "UTC")), ("raw", pa.float64()), ("value", pa.float64()),
+    ("standard_error", pa.float32()), ("flag", pa.int32()), ("source", pa.int64()),
+])  # fmt: skip
+PARTITION = ["stream", "month"]
+ROWS_A_GROUP = 1 << 20
+
+
+def months(time: np.ndarray) -> np.ndarray:
+    """Calendar month (UTC) of each time."""
+    return time.astype("datetime64[M]")
+
+
+def to_arrow(grid: Grid, derived: Derived, plan: Layout) -> pa.Table:
+    """Rows of one month, column after column, sorted by time in each: what one sensor said lies together."""
+    present = (grid.rank >= 0).T & (derived.link.T >= 0)
+    whole = bool(present.all())
+    n, k = grid.raw.shape
+
+    def long(array: np.ndarray) -> np.ndarray:
+        flat = np.ascontiguousarray(array.T)
+        return flat.ravel() if whole else flat[present]
+
+    starts = np.cumsum([0, *(len(links) for links in plan.links)])[:-1]
+    flat_links = [link for links in plan.links for link in links]
+    which = (starts[None, :] + derived.link).astype(np.int32)
+    code = long(which)
+    time = np.broadcast_to(grid.time.astype("datetime64[us]").astype(np.int64), (k, n))
+    columns: dict[str, Any] = {}
+    for name in TEXTS:
+        values = [getattr(link, name) for link in flat_links]
+        unique = list(dict.fromkeys(values))
+        lookup = np.array([unique.index(v) for v in values], np.int32)
+        columns[name] = pa.DictionaryArray.from_arrays(lookup[code], pa.array(unique, pa.string()))
+    columns["time"] = pa.array(time.ravel() if whole else time[present]).cast(pa.timestamp("us", "UTC"))
+    for name, array in (
+        ("raw", grid.raw),
+        ("value", derived.value),
+        ("standard_error", derived.error.astype(np.float32)),
+    ):
+        columns[name] = pa.array(long(array), from_pandas=True)
+    columns["flag"] = pa.array(long(derived.flag))
+    columns["source"] = pa.array(long(grid.rank))
+    return pa.table(columns)
+
+
+def to_grid(path: Path, plan: Layout) -> Grid:
+    """A partition's file -> its grid (what derives from raw values is left out)."""
+    table = pq.read_table(
+        path, columns=["column", "time", "raw", "flag", "source"], read_dictionary=["column"], partitioning=None
+    )
+    stamps = table.column("time").to_numpy().astype("datetime64[us]")
+    time, row = np.unique(stamps, return_inverse=True)
+    text = table.column("column").combine_chunks()
+    text = text.chunk(0) if isinstance(text, pa.ChunkedArray) else text
+    place = {name: k for k, name in enumerate(plan.columns)}
+    lookup = np.array([place[name] for name in text.dictionary.to_pylist()])
+    column = lookup[text.indices.to_numpy()]
+    grid = Grid.empty(time, len(plan.columns))
+    grid.raw[row, column] = table.column("raw").to_numpy()
+    grid.rank[row, column] = table.column("source").to_numpy()
+    grid.flag[row, column] = table.column("flag").to_numpy()
+    return grid
+
+
+def write_month(root: Path, stream: str, month: str, rows: pa.Table) -> str:
+    """Write one partition; its name is the hash of its bytes. Gives the path below `root`."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        rows, sink, compression="zstd", compression_level=1, row_group_size=ROWS_A_GROUP, store_schema=False, version="2.6",
+        use_dictionary=[*TEXTS, "time", "flag", "source", "standard_error", "raw", "value"], write_page_index=True,
+    )  # fmt: skip
+    data = sink.getvalue()
+    name = hashlib.sha256(data).hexdigest()[:32]
+    path = f"stream={stream}/month={month}/{name}.parquet"
+    final = root / path
+    if not final.is_file():
+        final.parent.mkdir(parents=True, exist_ok=True)
+        temporary = final.with_suffix(f".{os.getpid()}.tmp")
+        with temporary.open("wb") as file:
+            file.write(data)
+        temporary.replace(final)
+    return path
+
+
+def statistics(rows: pa.Table) -> dict[str, Any]:
+    """Row count and the range of time, for readers that skip files."""
+    ends = compute.min_max(rows.column("time"))
+    texts = {"min": lambda v: min(v), "max": lambda v: max(v)}
+    out: dict[str, Any] = {"numRecords": rows.num_rows, "nullCount": {}}
+    for side, key in (("min", "minValues"), ("max", "maxValues")):
+        stamp = ends[side].as_py()
+        names = {
+            n: texts[side](rows.column(n).combine_chunks().dictionary.to_pylist())
+            for n in ("site", "variable", "sensor")
+        }
+        out[key] = {"time": stamp.strftime("%Y-%m-%dT%H:%M:%S.%fZ")[:-4] + "Z", **names}
+    return out
+
+
+class Table:
+    """The Delta table of a stream root. Every commit is atomic: readers see the rows before it or after it, nothing between."""
+
+    def __init__(self, root: str | Path):
+        self.root = Path(root) / "observations"
+
+    def exists(self) -> bool:
+        """Whether anything was ever committed."""
+        return (self.root / "_delta_log").is_dir() and any((self.root / "_delta_log").glob("*.json"))
+
+    def open(self, version: int | None = None) -> Any:
+        """The deltalake.DeltaTable, of an earlier version when asked."""
+        from deltalake import DeltaTable
+
+        return DeltaTable(str(self.root), version=version)
+
+    def version(self) -> int:
+        """Number of the newest commit, -1 when there is none."""
+        return self.open().version() if self.exists() else -1
+
+    def files(self, version: int | None = None) -> dict[tuple[str, str], str]:
+        """(stream, month) -> path below the root of its file."""
+        if not self.exists():
+            return {}
+        actions = pa.table(self.open(version).get_add_actions(flatten=True))
+        columns = [actions.column(c).to_pylist() for c in ("partition.stream", "partition.month", "path")]
+        return {(s, m): p for s, m, p in zip(*columns)}
+
+    def commit(
+        self,
+        new: dict[tuple[str, str], tuple[str, dict]],
+        gone: Iterable[tuple[str, str]],
+        old: dict[tuple[str, str], str],
+        *,
+        note: dict | None = None,
+    ) -> None:
+        """Replace partitions by new files in one transaction; `gone` are partitions that have no rows any more."""
+        from deltalake import CommitProperties, Schema
+        from deltalake.transaction import AddAction, create_table_with_add_actions
+
+        schema = Schema.from_arrow(SCHEMA)
+        now = int(clock.time() * 1000)
+        adds = [
+            AddAction(
+                path,
+                (self.root / path).stat().st_size,
+                {"stream": key[0], "month": key[1]},
+                now,
+                True,
+                json.dumps(stats),
+            )
+            for key, (path, stats) in sorted(new.items())
+            if old.get(key) != path
+        ]
+        removed = [old[key] for key in sorted({*(k for k in new if old.get(k) != new[k][0]), *gone}) if key in old]
+        if not adds and not removed:
+            return
+        properties = CommitProperties(custom_metadata={k: str(v) for k, v in (note or {}).items()})
+        if not self.exists():
+            self.root.mkdir(parents=True, exist_ok=True)
+            create_table_with_add_actions(str(self.root), schema, adds, mode="error", partition_by=PARTITION, commit_properties=properties,
+                                          name="observations", configuration={"delta.checkpointInterval": "20"})  # fmt: skip
+            return
+        actions = [*adds, *(_remove(path, now) for path in removed)]
+        self.open().create_write_transaction(actions, "append", schema, PARTITION, commit_properties=properties)
+
+    def read(self, *, columns: list[str] | None = None, filters: Any = None, version: int | None = None) -> pa.Table:
+        """Rows as an Arrow table; `filters` is an expression of pyarrow.dataset. Files that cannot match are not opened."""
+        return self.open(version).to_pyarrow_dataset().to_table(columns=columns, filter=filters)
+
+
+def _remove(path: str, now: int) -> Any:
+    from deltalake.transaction import RemoveAction
+
+    return RemoveAction(path=path, deletion_timestamp=now, data_change=True)
