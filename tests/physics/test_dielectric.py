@@ -95,7 +95,9 @@ def test_frozen_percent_and_unknown():
     assert out.permittivity_flag.values.tolist() == [2, 0]
     with pytest.raises(VadoseInputError, match="mass fraction"):
         d.permittivity(moisture(0.2), 20.0)
-    out = d.permittivity(moisture(20.0), 0.2)
+    with pytest.raises(VadoseInputError, match="m3 m-3"):
+        d.permittivity(moisture(20.0), 0.2)
+    out = d.permittivity(moisture([20.0, 0.2, 0.3]), 0.2)
     assert np.isnan(out.relative_permittivity[0])
     assert int(out.permittivity_flag[0]) == 1
     percent = moisture(20.0).assign_attrs(units="%")

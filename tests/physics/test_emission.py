@@ -178,3 +178,11 @@ def test_dual_channel_equals_the_missions_own_retrieval(shared_data):
     assert float(departure.max()) < 2e-3
     opacity = np.abs(out.vegetation_optical_depth / slant - g["vegetation_opacity_option3"])
     assert float(opacity.quantile(0.99)) < 2e-3
+
+
+def test_impossible_moisture_is_flagged_and_percent_refused():
+    out = e.brightness_temperature(array([0.2, 1.4, 0.3]), 0.2, 293.15, **CASE)
+    assert out.brightness_temperature_flag.values.tolist() == [0, 32, 0]
+    assert np.isnan(out.brightness_temperature_v[1])
+    with pytest.raises(VadoseInputError, match="m3 m-3"):
+        e.brightness_temperature(array([20.0, 30.0]), 0.2, 293.15, **CASE)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from vadose import constants
-from vadose.errors import ExperimentalWarning, NotFoundError, UnitsError
+from vadose.errors import ExperimentalWarning, NotFoundError, UnitsError, VadoseInputError
 from vadose.physics import sfe
 from vadose.physics.bucket import two_layer
 
@@ -176,5 +176,7 @@ def test_lazy_and_units():
     np.testing.assert_allclose(theta, eager)
     celsius = (t - 273.15).assign_attrs(units="degC")
     np.testing.assert_allclose(sfe.evaporative_fraction(celsius, q), sfe.evaporative_fraction(t, q))
+    with pytest.raises(VadoseInputError, match="fraction"):
+        sfe.specific_humidity(xr.full_like(t, 80.0).assign_attrs(units="1"), t)
     with pytest.raises(UnitsError, match="air_temperature"):
         sfe.evaporative_fraction(rn, q)

@@ -155,6 +155,14 @@ def check_fraction(**fields: xr.DataArray | float) -> None:
             )
 
 
+def check_moisture(soil_moisture: xr.DataArray) -> None:
+    """Raise where most values exceed 1: percent given as a fraction. Single values outside 0..1 are flagged elsewhere."""
+    if soil_moisture.chunks is None and soil_moisture.size and float(soil_moisture.median()) > 1.0:
+        raise VadoseInputError(
+            f"soil moisture must be in m3 m-3, its median is {float(soil_moisture.median()):.3g}; give percent with units '%'"
+        )
+
+
 def model_number(model: str) -> int:
     """The place of a model in `MODELS`, which kernels know it by."""
     if model not in MODELS:
@@ -180,6 +188,7 @@ def complex_permittivity(
     `permittivity` gives the same as two real variables with a flag, which files can hold. Lazy in, lazy out.
     """
     check_fraction(clay=clay, sand=sand)
+    check_moisture(soil_moisture)
     if water not in ("ulaby", "stogryn"):
         raise unknown_name("water model", water, ("ulaby", "stogryn"))
     if frequency < 1e6:

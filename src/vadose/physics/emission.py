@@ -32,7 +32,7 @@ VEGETATION_FACTOR = 0.11  # m2 kg-1, optical depth per kg m-2 of water in plants
 TEMPERATURE_ERROR = 1.3  # K, of a brightness temperature
 DENSE = 5.0  # kg m-2
 POSSIBLE = (50.0, 340.0)  # K
-FLAGS = ("frozen", "dense_vegetation", "impossible_brightness", "at_edge", "not_converged")
+FLAGS = ("frozen", "dense_vegetation", "impossible_brightness", "at_edge", "not_converged", "moisture_out_of_range")
 REFERENCES = "doi:10.1109/JPROC.2010.2043918"
 
 
@@ -228,11 +228,12 @@ def brightness_temperature(
     Returns
     -------
     Dataset: `brightness_temperature_v`, `brightness_temperature_h` [K] and `brightness_temperature_flag` (`frozen`: below
-    273.15 K, NaN; `dense_vegetation`: tau above that of 5 kg m-2). No standard error: forward models get theirs from the
+    273.15 K, NaN; `moisture_out_of_range`: not in 0..1, NaN; `dense_vegetation`: tau above that of 5 kg m-2). No standard error: forward models get theirs from the
     caller's inputs. Lazy in, lazy out.
     """
     canopy = temperature if canopy_temperature is None else canopy_temperature
     dielectric.check_fraction(clay=clay, sand=sand)
+    dielectric.check_moisture(soil_moisture)
     v, h = xr.apply_ufunc(
         _kernels()["forward"],
         *_arguments(model, soil_moisture, clay, sand, bulk_density, temperature, canopy, optical_depth),
@@ -242,6 +243,7 @@ def brightness_temperature(
         output_dtypes=[float, float],
     )
     flag = (xr.zeros_like(v) + temperature < FREEZING_POINT) * 1 + _dense(v, optical_depth) * 2
+    flag = flag + ((soil_moisture < 0.0) | (soil_moisture > 1.0)) * 32
     out = xr.Dataset({"brightness_temperature_v": v, "brightness_temperature_h": h})
     for name, letter in (("brightness_temperature_v", "vertical"), ("brightness_temperature_h", "horizontal")):
         out[name].attrs = {

@@ -17,6 +17,7 @@ import xarray as xr
 from vadose import cf, units
 from vadose.constants import FREEZING_POINT
 from vadose.errors import VadoseInputError, unknown_name
+from vadose.physics import dielectric
 
 GAS = 8.314472e-3  # kJ mol-1 K-1
 FLAGS = ("above_porosity", "frozen")
@@ -270,6 +271,7 @@ def moisture_response(
         raise unknown_name("moisture response", name, RESPONSES)
     if not isinstance(porosity, xr.DataArray) and not 0.0 < porosity <= 1.0:
         raise VadoseInputError(f"porosity must be in 0..1, got {porosity}")
+    dielectric.check_moisture(soil_moisture)
     row = RESPONSES[name]
     above = soil_moisture > porosity
     theta = xr.where(above, porosity, soil_moisture).where(soil_moisture >= 0)

@@ -41,6 +41,10 @@ def specific_humidity(
     relative_humidity: xr.DataArray, air_temperature: xr.DataArray, pressure: xr.DataArray | float = 1.0e5
 ) -> xr.DataArray:
     """Specific humidity [1] from relative humidity [1], air temperature [K] and pressure [Pa]."""
+    if relative_humidity.chunks is None and relative_humidity.size and float(relative_humidity.median()) > 1.5:
+        raise VadoseInputError(
+            f"relative humidity must be a fraction, its median is {float(relative_humidity.median()):.3g}; give percent with units '%'"
+        )
     vapor = relative_humidity * constants.saturation_vapor_pressure(air_temperature)
     return cf.describe(VAPOR_RATIO * vapor / (pressure - (1.0 - VAPOR_RATIO) * vapor), "specific_humidity")
 
@@ -302,9 +306,7 @@ def root_zone_moisture(
     by_input = equilibrium["stress_ratio_standard_error"] * (field_capacity - wilting_point)
     variance = by_input**2 + members.var("way", ddof=1) + STRUCTURAL_ERROR**2
     error = (variance**0.5).assign_attrs(units="m3 m-3")
-    out = xr.Dataset(
-        {"soil_moisture": theta, "soil_moisture_standard_error": error}
-    )
+    out = xr.Dataset({"soil_moisture": theta, "soil_moisture_standard_error": error})
     out["soil_moisture_flag"] = equilibrium["evaporative_fraction_flag"]
     out = cf.with_depth(cf.link(out, "soil_moisture", "soil_moisture_standard_error", "soil_moisture_flag"), 0.0, 1.0)
     return cf.provenance(

@@ -19,6 +19,7 @@ from vadose.world.noise import Modes, normal
 
 FLAGS = ("frozen", "snow", "dense_vegetation", "no_overpass")
 DENSE_LEAF_AREA = 4.5
+OPACITY_PER_LEAF_AREA = 0.055  # optical depth at L-band per unit of leaf area
 FREEZING_EDGE = 1.5  # K of slack around the freezing point within which a retrieval is not trusted
 
 
@@ -164,9 +165,30 @@ def _satellite(truth: xr.Dataset, name: str, seed: int) -> xr.Dataset:
     return _assemble(truth, name, values.where(~bad), sigma, flags, seed=seed)
 
 
-def lband(truth: xr.Dataset, *, seed: int = 1) -> xr.Dataset:
-    """An L-band radiometer: 0-5 cm, most days a week, worse under dense plants, blind when frozen."""
-    return _satellite(truth, "lband", seed)
+def lband(truth: xr.Dataset, *, seed: int = 1, brightness: bool = False) -> xr.Dataset:
+    """An L-band radiometer: 0-5 cm, most days a week, worse under dense plants, blind when frozen.
+
+    With `brightness`, also what it saw: `brightness_temperature_v`, `_h` [K] of the truth by the tau-omega model with 1.3 K of noise, and
+    the `vegetation_optical_depth` that was used. (The product's moisture keeps its own known errors; it is not retrieved from these.)
+    """
+    out = _satellite(truth, "lband", seed)
+    if not brightness:
+        return out
+    from vadose.physics import emission
+
+    opacity = (OPACITY_PER_LEAF_AREA * truth.leaf_area_index).astype(float)
+    ground = truth.soil_temperature.isel(depth=0, drop=True)
+    moisture = surface(truth).assign_attrs(units="m3 m-3")
+    seen = emission.brightness_temperature(moisture, truth.clay, ground, optical_depth=opacity)
+    valid = (out.soil_moisture_flag & 0b1011) == 0
+    for polarization in ("v", "h"):
+        name = f"brightness_temperature_{polarization}"
+        values = seen[name] + emission.TEMPERATURE_ERROR * _noise(truth, seed, name)
+        out[name] = (
+            values.where(valid).astype("float32").assign_attrs(units="K", long_name=seen[name].attrs["long_name"])
+        )
+    out["vegetation_optical_depth"] = cf.describe(opacity.astype("float32"), "vegetation_optical_depth")
+    return out
 
 
 def cband(truth: xr.Dataset, *, seed: int = 1) -> xr.Dataset:
