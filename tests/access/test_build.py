@@ -437,7 +437,7 @@ def test_nothing_listed_says_what_was_looked_for(tmp_path):
 def test_a_described_collection_says_how_to_index_it(monkeypatch):
     from pathlib import Path
 
-    with pytest.raises(NotFoundError, match="EARTHDATA_TOKEN.*vadose catalog build smap-l3"):
+    with pytest.raises(NotFoundError, match=r"EARTHDATA_TOKEN.*vadose catalog build smap-l3"):
         vadose.open("smap-l3", catalog=str(Path(__file__).parents[2] / "catalog"), time="2020")
 
 

@@ -88,7 +88,7 @@ def test_a_truncated_source_is_refused(bucket, door):
     ds = door(bucket)
     target = bucket.root / name_of(3)
     target.write_bytes(target.read_bytes()[:4000])
-    with pytest.raises((SourceChangedError, UnreadableFileError), match="changed|truncated|is not read"):
+    with pytest.raises((SourceChangedError, UnreadableFileError), match=r"changed|truncated|is not read"):
         ds.soil_moisture[3].load()
     check(ds, bucket, [2, 4])
 

@@ -24,7 +24,7 @@ from vadose.access.cube import Era, FileScan, assemble, scan_file
 from vadose.access.journal import Journal
 from vadose.access.recipe import Recipe, load
 from vadose.access.remote import Stat
-from vadose.errors import NotFoundError, PlatformError, VadoseError, VadoseInputError
+from vadose.errors import NotFoundError, PlatformError, UnreadableFileError, VadoseError, VadoseInputError
 
 #: Files between two entries in the journal: what a stop can lose.
 BATCH = 64
@@ -153,7 +153,12 @@ def scan_all(
     for number, (stat, result) in enumerate(results, 1):
         if isinstance(result, Exception):
             if not isinstance(result, VadoseError):
-                result = remote.explain(result, stat.href, access)
+                known = type(result).__module__.startswith("obstore")
+                result = (
+                    remote.explain(result, stat.href, access)
+                    if known
+                    else UnreadableFileError(f"{stat.href}: {result}")
+                )
             journal.set_aside(stat, str(result))
         else:
             batch.append(result)
@@ -194,7 +199,11 @@ def _on_dask(
 
 def eras(journal: Journal, recipe: Recipe, outcome: Outcome) -> list[tuple[Era, list[FileScan]]]:
     """Scans as eras in order of time; files whose grid or time clashes are set aside."""
-    scans = sorted(journal.scans(), key=lambda s: s.times[0])
+    scans = sorted(journal.scans(), key=lambda s: s.stat.href if recipe.places else s.times[0])
+    if recipe.places:
+        starts = np.cumsum([0, *(len(s.times) for s in scans)])
+        for start, scanned in zip(starts, scans, strict=False):
+            scanned.times = (start + np.arange(len(scanned.times))).astype("datetime64[ns]")
     places = [s.place for s in scans]
     usual = max(set(places), key=places.count) if places else ""
     kept: list[FileScan] = []
@@ -253,13 +262,14 @@ def commit(
                 "references": f"./{name}",
                 "icechunk": f"./refs/{era.id}.icechunk",
                 "snapshot": snapshot,
-                "start": str(era.times[0].astype("datetime64[s]")) + "Z",
-                "end": str(era.times[-1].astype("datetime64[s]")) + "Z",
+                **({} if recipe.places else {"start": _stamp(era.times[0]), "end": _stamp(era.times[-1])}),
                 "files": len(members),
             }
         )
     outcome.eras = [e["id"] for e in entries]
     how |= {"reader": "kerchunk", "eras": entries}
+    if recipe.dim != "time":
+        how["dim"] = recipe.dim
     if recipe.chunks:
         how["chunks"] = dict(recipe.chunks)
     collection["version"] = outcome.tag
@@ -269,11 +279,36 @@ def commit(
         "quarantined": len(outcome.quarantine),
         "state": state,
     }
+    _reference_assets(collection, entries)
     _describe(collection, made, recipe)
-    items = [_item(collection, era, scanned) for era, members in made for scanned in members]
+    items = [_item(collection, era, scanned, recipe) for era, members in made for scanned in members]
     _keep_version(home, outcome.tag, collection, items)
     store.write_collection(home, collection, items)
     _forget_old(home)
+
+
+def _reference_assets(collection: dict[str, Any], entries: list[dict[str, Any]]) -> None:
+    """Each era as an asset of its own, in the forms that other readers of STAC know."""
+    kept = {k: v for k, v in collection["assets"].items() if not k.startswith(("references", "icechunk"))}
+    for k, entry in enumerate(entries):
+        period = f"{entry['start'][:10]} to {entry['end'][:10]}" if "start" in entry else f"{entry['files']} files"
+        kept[f"references-{k}"] = {
+            "href": entry["references"],
+            "title": f"Kerchunk references, {period}",
+            "type": "application/vnd.apache.parquet",
+            "roles": ["references", "index"],
+        }
+        kept[f"icechunk-{k}"] = {
+            "href": entry["icechunk"],
+            "title": f"Virtual icechunk store, {period}",
+            "type": "application/vnd.zarr+icechunk",
+            "roles": ["data", "virtual"],
+        }
+    collection["assets"] = kept
+
+
+def _stamp(moment: np.datetime64) -> str:
+    return str(moment.astype("datetime64[s]")) + "Z"
 
 
 def _state(made: list[tuple[Era, list[FileScan]]]) -> str:
@@ -308,11 +343,12 @@ def _describe(collection: dict[str, Any], made: list[tuple[Era, list[FileScan]]]
         for table in era.tables.values():
             for dim, n in zip(dims_of(table, era, recipe.stacks), table.shape, strict=False):
                 sizes[dim] = n
-    first, last = made[0][0].times[0], newest.times[-1]
-    stamp = [str(t.astype("datetime64[s]")) + "Z" for t in (first, last)]
-    collection["extent"]["temporal"]["interval"] = [stamp]
+    stamp = collection["extent"]["temporal"]["interval"][0]
+    if not recipe.places:
+        stamp = [_stamp(made[0][0].times[0]), _stamp(newest.times[-1])]
+        collection["extent"]["temporal"]["interval"] = [stamp]
     collection["cube:dimensions"] = {
-        d: {"type": "temporal", "extent": stamp} if d == recipe.dim else {"type": "other", "extent": [0, n]}
+        d: {"type": "temporal", "extent": stamp} if d == "time" else {"type": "other", "extent": [0, n]}
         for d, n in sizes.items()
     }
     collection["cube:variables"] = {
@@ -325,9 +361,11 @@ def _describe(collection: dict[str, Any], made: list[tuple[Era, list[FileScan]]]
     }
 
 
-def _item(collection: dict[str, Any], era: Era, scanned: FileScan) -> dict[str, Any]:
+def _item(collection: dict[str, Any], era: Era, scanned: FileScan, recipe: Recipe) -> dict[str, Any]:
     west, south, east, north = collection["extent"]["spatial"]["bbox"][0]
-    first, last = (str(t.astype("datetime64[s]")) + "Z" for t in (scanned.times[0], scanned.times[-1]))
+    first, last = _stamp(scanned.times[0]), _stamp(scanned.times[-1])
+    if recipe.places:
+        first, last = (t or "9999-12-31T00:00:00Z" for t in collection["extent"]["temporal"]["interval"][0])
     stat = scanned.stat
     return {
         "type": "Feature",

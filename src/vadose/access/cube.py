@@ -175,6 +175,12 @@ def _pack(variables, stat, recipe, era, forms, skipped) -> FileScan:
 
 
 def _times(variables, values, recipe: Recipe, stat: Stat) -> np.ndarray:
+    if recipe.places:
+        # Places have no order in time: they are numbered when all files are known.
+        sizes = {v.shape[v.dims.index(recipe.dim)] for v in variables.values() if recipe.dim in (v.dims or ())}
+        if len(sizes) != 1:
+            raise UnreadableFileError(f"{stat.href}: no variable has the dimension {recipe.dim!r}")
+        return np.zeros(sizes.pop(), "datetime64[ns]")
     name = recipe.time.get("variable", recipe.dim)
     if name not in values:
         raise UnreadableFileError(f"{stat.href}: no time variable {name!r} of a size that can be loaded")
@@ -182,8 +188,14 @@ def _times(variables, values, recipe: Recipe, stat: Stat) -> np.ndarray:
     import cftime
 
     raw = values[name].reshape(-1)
-    moments = cftime.num2date(raw, attrs.get("units", "days since 1970-01-01"), attrs.get("calendar", "standard"))
-    out = np.array([np.datetime64(m.isoformat(), "us") for m in np.atleast_1d(moments)]).astype("datetime64[ns]")
+    calendar = attrs.get("calendar", "standard")
+    try:
+        moments = cftime.num2date(raw, attrs.get("units", "none"), calendar)
+        out = np.array([np.datetime64(m.isoformat(), "us") for m in np.atleast_1d(moments)]).astype("datetime64[ns]")
+    except ValueError as error:
+        raise TimeAxisError(
+            f"{stat.href}: {name} is no time that can be joined: units {attrs.get('units')!r}, calendar {calendar!r}: {error}"
+        ) from error
     if (np.diff(out) <= np.timedelta64(0)).any():
         raise TimeAxisError(f"{stat.href}: its times do not increase")
     return out
@@ -275,7 +287,7 @@ def _loaded(form: Form, scans: Sequence[FileScan], recipe: Recipe) -> Table:
 
 def _in_common_units(scanned: FileScan, form: Form, recipe: Recipe) -> np.ndarray:
     """Times as seconds since 1970 where the variable is the time axis; others as the file has them."""
-    if form.name == recipe.time.get("variable", recipe.dim):
+    if not recipe.places and form.name == recipe.time.get("variable", recipe.dim):
         return seconds(scanned.times)
     return scanned.values[form.name]
 

@@ -41,7 +41,7 @@ def dims_of(table: Table, era: Era, stacks: bool) -> tuple[str, ...]:
 def attributes(table: Table, era: Era, stacks: bool) -> dict[str, Any]:
     """Attributes of a variable as JSON can hold them; a loaded time axis is in seconds since 1970."""
     attrs = dict(table.form.attrs)
-    if table.form.loaded and table.form.name == era.dim and not stacks:
+    if table.form.loaded and table.form.grows and table.form.name == era.dim == "time" and not stacks:
         attrs |= TIME_ATTRS
         attrs.pop("_FillValue", None)
     attrs.pop("coordinates", None) if str(attrs.get("coordinates", "")).startswith("/") else None

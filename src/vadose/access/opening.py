@@ -232,17 +232,17 @@ def _open_kerchunk(question: Question) -> xr.Dataset:
     if not wanted:
         raise NotFoundError(f"{question.entry['id']} has nothing for time={question.time!r}")
     parts = [open_references(question.place(e["references"]), chunks=chunks, **options) for e in wanted]
-    return join(parts)
+    return join(parts, how.get("dim", "time"))
 
 
-def join(parts: Sequence[xr.Dataset]) -> xr.Dataset:
+def join(parts: Sequence[xr.Dataset], dim: str = "time") -> xr.Dataset:
     """Eras end to end in time. Their grids must be the same; a variable that one lacks is empty there."""
     if len(parts) == 1:
         return parts[0]
     try:
         whole = xr.concat(
             parts,
-            dim="time",
+            dim=dim,
             data_vars="minimal",
             coords="minimal",
             compat="override",
@@ -253,7 +253,9 @@ def join(parts: Sequence[xr.Dataset]) -> xr.Dataset:
         raise VadoseInputError(
             f"its eras lie on different grids and cannot be one Dataset: {error}; ask for a time within one era"
         ) from error
-    return whole if whole.indexes["time"].is_monotonic_increasing else whole.sortby("time")
+    if dim not in whole.indexes:
+        return whole
+    return whole if whole.indexes[dim].is_monotonic_increasing else whole.sortby(dim)
 
 
 def _moment(text: str):

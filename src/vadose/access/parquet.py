@@ -88,7 +88,7 @@ def _inline(meta: dict[str, Any], root: Path, name: str, dims: Any, values: np.n
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    plain = np.ascontiguousarray(values)
+    plain = np.array(values, order="C")
     fill = attrs.get("_FillValue") if plain.dtype.kind in "iuf" else None
     meta[f"{name}/.zarray"] = metadata.zarray(plain.shape, plain.shape or (), plain.dtype.str, (), fill)
     meta[f"{name}/.zattrs"] = {**attrs, "_ARRAY_DIMENSIONS": list(dims)}

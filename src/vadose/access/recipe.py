@@ -22,7 +22,8 @@ class Recipe:
 
     source: a glob of a folder or bucket, or `@FILE` with one address a line. groups: HDF5 groups, laid side by side.
     time: {from: name, pattern, format} stacks the files along a new first dimension, with times taken from their names;
-    {from: variable, variable} joins them along the dimension they have. dims: names of unnamed dimensions by rank.
+    {from: variable, variable} joins them along the dimension they have; {from: none} joins files of places along `dim`, such
+    as cells of a grid that share one time axis. dims: names of unnamed dimensions by rank.
     grid: M36, M09 ... adds EASE-Grid 2.0 coordinates. keep: "highest revision" chooses among files of one time (the second
     group of the pattern is the revision). only / leave_out: variables. chunks: hint for Dask. series: variables worth a copy
     chunked in time.
@@ -45,6 +46,11 @@ class Recipe:
     def stacks(self) -> bool:
         """Whether files are stacked along a new dimension (else they are joined along one they have)."""
         return self.time.get("from") == "name"
+
+    @property
+    def places(self) -> bool:
+        """Whether files are places that share one time axis, joined along `dim`."""
+        return self.time.get("from") == "none"
 
     def time_of(self, address: str) -> np.datetime64:
         """The time that a file's name states. UnreadableFileError where it states none."""
@@ -76,8 +82,8 @@ def parse(steps: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
     if made.get("format", "hdf5") not in FORMATS:
         raise VadoseInputError(f"{where}: format {made['format']!r}; allowed: {', '.join(FORMATS)}")
     made["time"] = dict(made.get("time") or {"from": "variable", "variable": "time"})
-    if made["time"].get("from") not in ("name", "variable"):
-        raise VadoseInputError(f"{where}: time.from is {made['time'].get('from')!r}; allowed: name, variable")
+    if made["time"].get("from") not in ("name", "variable", "none"):
+        raise VadoseInputError(f"{where}: time.from is {made['time'].get('from')!r}; allowed: name, variable, none")
     if made["time"]["from"] == "name" and "pattern" not in made["time"]:
         raise VadoseInputError(
             f"{where}: time.from: name needs time.pattern, an expression whose first group is the time"

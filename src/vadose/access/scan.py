@@ -134,7 +134,7 @@ def _variable(label: str, dataset: Any, full: bool) -> Variable:
         chunks = create.get_chunk()
         index, offset, length = _chunked(dataset, chunks)
     else:
-        chunks = shape or (1,)
+        chunks = shape
         index, offset, length = _whole(dataset, shape, create, layout)
         if layout == h5py.h5d.COMPACT:
             inline = _values(dataset).tobytes()

@@ -161,7 +161,11 @@ def write(era: Era, recipe: Recipe, place: str, *, message: str, tag: str, acces
         _array(root, session.store, name, table, era, recipe)
     for name, (dims, values, attrs) in metadata.coordinates(era, recipe.grid, recipe.stacks).items():
         array = root.create_array(
-            name, data=np.ascontiguousarray(values), chunks=values.shape, compressors=None, dimension_names=dims
+            name,
+            data=np.array(values, order="C"),
+            chunks=values.shape or "auto",
+            compressors=None,
+            dimension_names=dims,
         )
         array.attrs.update(attrs)
     snapshot = session.commit(message)
@@ -179,8 +183,8 @@ def _array(root: Any, store: Any, name: str, table: Table, era: Era, recipe: Rec
     if table.values is not None:
         array = root.create_array(
             name,
-            data=np.ascontiguousarray(table.values),
-            chunks=table.values.shape or (),
+            data=np.array(table.values, order="C"),
+            chunks=table.values.shape or "auto",
             compressors=None,
             dimension_names=dims,
         )
@@ -189,7 +193,7 @@ def _array(root: Any, store: Any, name: str, table: Table, era: Era, recipe: Rec
     root.create_array(
         name,
         shape=table.shape,
-        chunks=table.chunks,
+        chunks=table.chunks if table.shape else "auto",
         dtype=dtype,
         filters=None,
         compressors=codecs(table.form.filters),

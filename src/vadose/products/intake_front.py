@@ -82,11 +82,19 @@ def patch() -> Any:
     register_driver("vadose_virtual", VirtualSource, clobber=True)
     for media in MEDIA_TYPES:
         intake_stac.catalog.drivers[media] = "vadose_virtual"
+    known = intake_stac.catalog.StacAsset._get_args
+    if not hasattr(known, "absolute"):
+
+        def with_whole_address(self: Any, asset: Any, driver: Any) -> dict[str, Any]:
+            return known(self, asset, driver) | {"urlpath": asset.get_absolute_href() or asset.href}
+
+        with_whole_address.absolute = True  # type: ignore[attr-defined]
+        intake_stac.catalog.StacAsset._get_args = with_whole_address
     return intake_stac
 
 
 def open_vadose_stac(href: str | Path | None = None) -> Any:
-    """The catalog as an intake catalog: `cat["smap-l3"]["references-0"].to_dask()`. The configured one when None."""
+    """The catalog as an intake catalog: `cat["smap-l3"].get_asset("references-0").to_dask()`. The configured one when None."""
     module = patch()
     from vadose.access.catalog import configured
 

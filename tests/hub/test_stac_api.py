@@ -1,0 +1,122 @@
+"""The catalog as a real STAC API on loopback, asked with pystac-client; and its page for people."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pystac_client
+import pytest
+
+from vadose.access import datasets, store
+from vadose.access.catalog import open_catalog
+from vadose.hub.stacapi import BehindProxy, Folder, application, browse_page
+
+
+def item(k):
+    box = [-100.0 + k, 35.0, -99.0 + k, 36.0]
+    west, south, east, north = box
+    stamp = f"{np.datetime64('2017-01-01') + k}T00:00:00Z"
+    return {
+        "type": "Feature", "stac_version": "1.1.0", "stac_extensions": [], "id": f"day-{k:02d}", "collection": "uscrn", "bbox": box,
+        "geometry": {"type": "Polygon", "coordinates": [[[west, south], [east, south], [east, north], [west, north], [west, south]]]},
+        "properties": {"datetime": stamp, "start_datetime": stamp, "end_datetime": stamp}, "assets": {"data": {"href": f"/x/{k}.csv", "roles": ["data"]}},
+        "links": [{"rel": "collection", "href": "./collection.json", "type": "application/json"}],
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory):
+    import uvicorn
+
+    folder = tmp_path_factory.mktemp("catalog")
+    datasets.write(folder)
+    store.write_collection(folder / "uscrn", datasets.collection("uscrn"), [item(k) for k in range(25)])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = uvicorn.Server(
+        uvicorn.Config(
+            BehindProxy(application(Folder(folder).load(), "/services/stac")),
+            host="127.0.0.1",
+            port=port,
+            log_level="error",
+        )
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{port}/services/stac"
+    for _ in range(100):
+        try:
+            urllib.request.urlopen(url + "/").read()
+            break
+        except OSError:
+            time.sleep(0.1)
+    yield url
+    server.should_exit = True
+    thread.join(10)
+
+
+def test_pystac_client_finds_every_collection(api):
+    client = pystac_client.Client.open(api)
+    assert {c.id for c in client.get_collections()} == set(datasets.table()["datasets"])
+    assert client.get_collection("smap-l3").license == "other"
+    assert client.conforms_to("ITEM_SEARCH")
+    assert client.conforms_to("COLLECTIONS")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_search_pages_through_and_repeats_nothing(api, method):
+    found = list(pystac_client.Client.open(api).search(collections=["uscrn"], limit=7, method=method).items_as_dicts())
+    assert sorted(i["id"] for i in found) == [f"day-{k:02d}" for k in range(25)]
+
+
+def test_search_narrows_by_place_time_and_shape(api):
+    client = pystac_client.Client.open(api)
+    ids = lambda **q: sorted(i["id"] for i in client.search(collections=["uscrn"], **q).items_as_dicts())  # noqa: E731
+    assert ids(datetime="2017-01-03/2017-01-05") == ["day-02", "day-03", "day-04"]
+    assert ids(bbox=[-100.0, 35.2, -99.5, 35.4]) == ["day-00"]
+    point = {"type": "Point", "coordinates": [-90.5, 35.5]}
+    assert ids(intersects=point) == ["day-09"]
+    assert ids(ids=["day-20"]) == ["day-20"]
+    assert ids(datetime="1990") == []
+
+
+def test_vadose_asks_the_api_like_a_folder(api):
+    place = open_catalog(api)
+    assert "smap-l3" in place.search(variable="soil_moisture", bbox=(-100, 35, -90, 45)).index
+    assert [i["id"] for i in place.items("uscrn", time="2017-01-02/2017-01-03")] == ["day-01", "day-02"]
+
+
+def test_what_is_not_there_is_404_with_a_reason(api):
+    for path in ("/collections/none", "/collections/uscrn/items/none", "/references/uscrn/..%2F..%2Fcatalog.json"):
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(api + path)
+        assert caught.value.code == 404
+
+
+def test_documents_of_the_api_pass_the_core_schema(api):
+    from vadose.access.validation import core_errors
+
+    for path in ("/collections/era5-land", "/collections/uscrn/items/day-03"):
+        document = json.loads(urllib.request.urlopen(api + path).read())
+        assert core_errors(document) == []
+
+
+def test_the_page_lists_every_collection_and_runs_no_foreign_text(api):
+    page = urllib.request.urlopen(api + "/browse").read().decode()
+    assert page.count("<article") == len(datasets.table()["datasets"])
+    evil = {
+        "x": {
+            **datasets.collection("uscrn"),
+            "title": "<script>alert(1)</script>",
+            "description": '"><img src=x onerror=alert(1)>',
+        }
+    }
+    assert "<script>alert" not in browse_page(evil, {})
+    assert "<img" not in browse_page(evil, {})
