@@ -225,3 +225,18 @@ def test_dependence_that_grows_is_seen_and_constant_dependence_is_not():
     assert np.mean(np.array(p) < 0.05) <= 0.15
     with pytest.raises(NotFoundError):
         k.dependence_trend(k.ranks(x), k.ranks(y), t, name="student")
+
+
+def test_copula_of_each_cell():
+    u, v = k.family("gumbel").draw(800, (2.5,), np.random.default_rng(0))
+    x = xr.DataArray(np.stack([u, u]), dims=("cell", "year")).chunk(cell=1)
+    y = xr.DataArray(np.stack([v, np.where(np.arange(800) < 10, v, np.nan)]), dims=("cell", "year")).chunk(cell=1)
+    out = c.dependence_map(x, y)
+    assert out.parameter.chunks is not None
+    out = out.compute()
+    name = out.family.attrs["flag_meanings"].split()[int(out.family[0])]
+    assert name in ("gumbel", "survival_clayton", "student")
+    assert name == "gumbel"
+    assert float(out.parameter[0]) == pytest.approx(2.5, rel=0.08)
+    assert int(out.family[1]) == -1
+    assert float(out.return_period_or[0]) <= 10.0 <= float(out.return_period_and[0])
