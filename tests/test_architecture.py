@@ -23,7 +23,7 @@ LAYERS = [
     {"access"},
     {"products"},
     {"stream", "archive"},
-    {"study"},
+    {"study", "benchmark"},
     {"report"},
     {"hub", "config", "doctor"},
     {"cli"},
@@ -38,6 +38,7 @@ ARROWS = {
     ("hub", "config"): "settings are read once and passed down",
     ("hub", "doctor"): "the hub asks how it is",
     ("doctor", "config"): "findings name the settings",
+    ("benchmark", "study"): "recipes are read by the loader that knows the lines",
     ("assimilate", "learn"): "a learned surface map is the observation of the filter",
 }
 

@@ -96,12 +96,14 @@ def _mapping(loader: _Lines, node: yaml.MappingNode) -> dict:
             raise StudyError(f"line {key.start_mark.line + 1}: key {name!r} appears twice")
         pairs[name] = loader.construct_object(value, deep=True)
         loader.lines[(id(node), name)] = key.start_mark.line + 1  # type: ignore[attr-defined]
-    result = _Keyed(pairs)
+    result = Keyed(pairs)
     result.lines = {name: loader.lines[(id(node), name)] for name in pairs}  # type: ignore[attr-defined]
     return result
 
 
-class _Keyed(dict):
+class Keyed(dict):
+    """A mapping that knows the lines of its keys."""
+
     lines: dict[str, int]
 
 
@@ -125,24 +127,31 @@ def read(path: str | Path) -> Study:
 
 def parse(text: str, *, name: str = "study", folder: Path | None = None) -> Study:
     """The study of a text; see `read`."""
+    raw = load(text, name=name)
+    if not isinstance(raw, dict):
+        raise StudyError(
+            f"{name}: line 1: expected keys such as {', '.join(k for k, (_, needed, _) in KEYS.items() if needed)}"
+        )
+    return Checker(name, raw, folder or Path.cwd()).study(text)
+
+
+def load(text: str, *, name: str = "study") -> Any:
+    """YAML whose mappings know on which line each key stands (`.lines`); raises StudyError with the line for a double key or bad YAML."""
     loader = _Lines(text)
     loader.lines = {}  # type: ignore[attr-defined]
     try:
-        raw = loader.get_single_data()
+        return loader.get_single_data()
     except StudyError as error:
         raise StudyError(f"{name}: {error}") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise StudyError(f"{name}: {where}not valid YAML: {getattr(error, 'problem', error)}") from error
-    if not isinstance(raw, dict):
-        raise StudyError(
-            f"{name}: line 1: expected keys such as {', '.join(k for k, (_, needed, _) in KEYS.items() if needed)}"
-        )
-    return _Checker(name, raw, folder or Path.cwd()).study(text)
 
 
-class _Checker:
+class Checker:
+    """Answers what is wrong in a file read by `load`: line, key, what is allowed."""
+
     def __init__(self, name: str, raw: Any, folder: Path) -> None:
         self.name, self.raw, self.folder = name, raw, folder
 
