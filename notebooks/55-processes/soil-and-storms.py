@@ -20,7 +20,7 @@ import pandas as pd
 import xarray as xr
 
 from vadose import constants, world
-from vadose.diagnostics import convection
+from vadose.diagnostics import convection, coupling
 
 # %% [markdown]
 # ## What a morning profile says
@@ -86,12 +86,12 @@ truth = world.demo().isel(lat=slice(0, None, 2), lon=slice(0, None, 2)).load()
 latent = truth.evapotranspiration_flux * constants.vaporization_heat(truth.air_temperature)
 theta = truth.soil_moisture
 summer = truth.time.dt.month.isin(range(5, 10))
-leg = convection.coupling_index(
-    convection.seasonal_anomaly(theta.isel(depth=1, drop=True)).isel(time=summer),
-    convection.seasonal_anomaly(latent).isel(time=summer).assign_attrs(units="W m-2"),
+leg = coupling.coupling_index(
+    coupling.seasonal_anomaly(theta.isel(depth=1, drop=True)).isel(time=summer),
+    coupling.seasonal_anomaly(latent).isel(time=summer).assign_attrs(units="W m-2"),
 )
 lasting = [
-    convection.memory(
+    coupling.memory(
         theta.isel(depth=k, drop=True)
         - theta.isel(depth=k, drop=True).rolling(time=91, center=True, min_periods=1).mean()
     )

@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 from vadose.diagnostics import convection as c
+from vadose.diagnostics import coupling as g
 from vadose.errors import DimensionError, TooFewSamplesError
 
 
@@ -100,12 +101,12 @@ def test_c_t2_4_4_terrestrial_leg():
     theta = rng.normal(size=500)
     theta = 0.25 + 0.05 * (theta - theta.mean()) / theta.std(ddof=1)
     x = xr.DataArray(theta, dims="time")
-    assert float(c.coupling_index(x, 80 + 600 * (x - 0.25))) == pytest.approx(30.0, rel=1e-12)
+    assert float(g.coupling_index(x, 80 + 600 * (x - 0.25))) == pytest.approx(30.0, rel=1e-12)
     y = xr.DataArray(80 + 600 * (theta - 0.25) + rng.normal(0, 20, 500), dims="time")
     r = np.corrcoef(theta, y)[0, 1]
-    assert float(c.coupling_index(x, y)) == pytest.approx(r * y.values.std(ddof=1), rel=1e-12)
-    assert float(c.two_legged_index(x, y, -2.0 * y)) == pytest.approx(-2.0 * float(c.coupling_index(x, y)), rel=1e-12)
-    assert np.isnan(c.coupling_index(x[:10], y[:10]))
+    assert float(g.coupling_index(x, y)) == pytest.approx(r * y.values.std(ddof=1), rel=1e-12)
+    assert float(g.two_legged_index(x, y, -2.0 * y)) == pytest.approx(-2.0 * float(g.coupling_index(x, y)), rel=1e-12)
+    assert np.isnan(g.coupling_index(x[:10], y[:10]))
 
 
 def test_c_t2_4_5_triggering_strength():
@@ -122,19 +123,19 @@ def test_c_t2_4_5_triggering_strength():
 
 
 def test_c_t2_4_6_memory_of_an_autoregression():
-    assert c._acf_crossing(0.9 ** np.arange(30), np.exp(-1)) == pytest.approx(9.5044, abs=6e-5)
+    assert g._acf_crossing(0.9 ** np.arange(30), np.exp(-1)) == pytest.approx(9.5044, abs=6e-5)
     rng = np.random.default_rng(0)
     from scipy.signal import lfilter
 
     values = lfilter([1], [1, -0.9], rng.normal(size=(16, 10_000)), axis=1)
     series = xr.DataArray(values, dims=("x", "time"), coords={"time": pd.date_range("1990-01-01", periods=10_000)})
-    out = c.memory(series.chunk(x=1))
+    out = g.memory(series.chunk(x=1))
     assert out.chunks is not None
     # one series of this length has a sampling error near 7 %: hold the mean to 10 %, each to what 4 such errors allow
     assert float(out.mean()) == pytest.approx(9.5044, rel=0.10)
     np.testing.assert_allclose(out, 9.5044, rtol=0.28)
     gappy = series.where(rng.random(series.shape) > 0.3)
-    assert float(c.memory(gappy).mean()) == pytest.approx(9.5044, rel=0.10)
+    assert float(g.memory(gappy).mean()) == pytest.approx(9.5044, rel=0.10)
 
 
 def test_c_t2_4_7_ensemble_similarity():
@@ -142,7 +143,7 @@ def test_c_t2_4_7_ensemble_similarity():
     signal, noise = rng.normal(size=(1, 1000)), rng.normal(size=(16, 1000))
 
     def omega(values):
-        return float(c.ensemble_similarity(xr.DataArray(values, dims=("member", "time"))))
+        return float(g.ensemble_similarity(xr.DataArray(values, dims=("member", "time"))))
 
     assert omega(np.repeat(signal, 16, axis=0)) == pytest.approx(1.0)
     assert omega(noise) == pytest.approx(0.0, abs=0.01)
@@ -152,7 +153,7 @@ def test_c_t2_4_7_ensemble_similarity():
     ]
     assert np.mean(values) == pytest.approx(0.5, abs=0.02)
     with pytest.raises(TooFewSamplesError, match="2 members"):
-        c.ensemble_similarity(xr.DataArray(noise[:1], dims=("member", "time")))
+        g.ensemble_similarity(xr.DataArray(noise[:1], dims=("member", "time")))
 
 
 def test_c_t2_4_8_rain_that_does_not_listen_to_the_soil():
@@ -165,7 +166,7 @@ def test_c_t2_4_8_rain_that_does_not_listen_to_the_soil():
             theta[t] = 0.9 * theta[t - 1] + rain[t]
         axis = {"time": pd.date_range("2000-01-01", periods=3000)}
         a, b = (xr.DataArray(v, dims="time", coords=axis) for v in (theta, rain))
-        out = c.lagged_partial_correlation(a, b, lags=(1, 5))
+        out = g.lagged_partial_correlation(a, b, lags=(1, 5))
         inside += bool((np.abs(out.correlation) < 3 * out.correlation_standard_error).all())
     assert inside >= 19
 
@@ -181,7 +182,7 @@ def test_mornings_years_and_anomalies():
     season = xr.DataArray(
         np.sin(2 * np.pi * days.day_of_year / 365) + 0.001 * np.arange(days.size), dims="time", coords={"time": days}
     )
-    assert float(np.abs(c.seasonal_anomaly(season)).max()) < 0.25
+    assert float(np.abs(g.seasonal_anomaly(season)).max()) < 0.25
 
 
 def test_variance_that_doubles():
@@ -189,7 +190,7 @@ def test_variance_that_doubles():
     time = pd.date_range("1980-01-01", periods=40 * 12, freq="MS")
     values = rng.normal(size=(3, time.size)) * np.where(time.year < 2000, 1.0, 2**0.5)
     series = xr.DataArray(values, dims=("cell", "time"), coords={"time": time})
-    out = c.variance_change(series, "2000-01-01")
+    out = g.variance_change(series, "2000-01-01")
     np.testing.assert_allclose(out.variance_ratio, 2.0, rtol=0.35)
     assert (out.p_value < 0.05).all()
     from scipy.stats import levene
@@ -197,7 +198,7 @@ def test_variance_that_doubles():
     early, late = values[0, time.year < 2000], values[0, time.year >= 2000]
     assert float(out.p_value[0]) == pytest.approx(levene(early, late, center="median").pvalue)
     with pytest.raises(TooFewSamplesError, match="10"):
-        c.variance_change(series, "2019-12-01")
+        g.variance_change(series, "2019-12-01")
 
 
 def test_rain_over_dry_spots_is_seen():

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from vadose.diagnostics.character import characterize, trend
 from vadose.diagnostics.compound import label_events, likelihood_multiplication, spells
-from vadose.diagnostics.convection import coupling_index, ctp_hilow, feedback_strength, memory
+from vadose.diagnostics.convection import ctp_hilow, feedback_strength
 from vadose.diagnostics.copula import fit_copula, return_periods
+from vadose.diagnostics.coupling import coupling_index, memory
 from vadose.diagnostics.discrepancy import discrepancy
 from vadose.diagnostics.drought import decline, drop, evaporative_stress, stress_drydown, volatility
 from vadose.diagnostics.drydown import drydowns
