@@ -192,8 +192,12 @@ def _window_variance(x, width, rounded):
 
 
 @njit(cache=True, nogil=True)
-def low_plateau(x, drop):
-    """D09: constant for 13 hours or more after a drop, until the relative variance of the hours ahead rises again."""
+def low_plateau(x, drop, until_rise):
+    """D09: constant for 13 hours or more after a drop, for as long as the relative variance of the hours ahead stays small.
+
+    `until_rise` ends it as the network's code does: only where that variance rises by 0.001 from one hour to the next, which a
+    smooth series may not do for weeks.
+    """
     n = x.size
     relative = _window_variance(x, 13, True)
     out = np.zeros(n, np.bool_)
@@ -203,10 +207,13 @@ def low_plateau(x, drop):
             relative[t] = 0.0
         if drop[t] and relative[t] < 0.001:
             inside = True
-        elif t > 0 and relative[t] - relative[t - 1] >= 0.001:
+        elif until_rise:
+            if t > 0 and relative[t] - relative[t - 1] >= 0.001:
+                inside = False
+        elif not relative[t] < 0.001:
             inside = False
-        elif np.isnan(x[t]):
-            inside, last = False, -1
+            if np.isnan(x[t]):
+                last = -1
         if inside:
             last = t
         out[t] = last >= 0 and t - last <= 12 and t >= 12

@@ -51,8 +51,9 @@ def flag(
     depth : top of the sensor [m]; default the coordinate `top`, `sensor_depth` or `depth`, else the surface.
     saturation : upper limit for C03 [m3 m-3]; default from the dataset as above; without one C03 is not checked.
     frost : also B01 to B07, which need soil temperature (or the bit `no_temp` says so) or snow.
-    windows : "hours" lets no window reach over a gap; "samples" counts readings and bridges gaps, as the network's own code does.
-        Series without gaps get the same flags either way.
+    windows : "hours" lets no window reach over a gap, and D09 holds while the series is constant, as published. "samples" is the
+        network's own code: windows count readings and bridge gaps, and D09 ends where variance rises, which smooth series may
+        not do for weeks. On series without gaps and slow changes the flags are the same.
     highest : level that D10 is measured against: the highest of the "series" or of the "two_years" up to each hour.
 
     Returns
@@ -246,7 +247,7 @@ def _rules(x, full, fixed, bridged, highest):
     top = rules.highest_so_far(x, highest)
     take = np.isfinite(x) if bridged else np.ones(x.size, bool)
     for code, found in (
-        ("D09", rules.low_plateau(x[take], drop[take])),
+        ("D09", rules.low_plateau(x[take], drop[take], bridged)),
         ("D10", rules.saturated_plateau(x[take], first[take], top[take])),
     ):
         out[code] = np.zeros(x.size, bool)
