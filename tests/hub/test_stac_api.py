@@ -15,7 +15,8 @@ import pytest
 
 from vadose.access import datasets, store
 from vadose.access.catalog import open_catalog
-from vadose.hub.stacapi import BehindProxy, Folder, application, browse_page
+from vadose.access.page import browse_page
+from vadose.hub.stacapi import BehindProxy, Folder, application
 
 
 def item(k):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vadose.access import store
+from vadose.access.page import browse_page
 from vadose.errors import unknown_name
 
 SCHEMA = "vadose-open.schema.json"
@@ -161,6 +162,9 @@ def write(folder: str | Path, ids: Iterable[str] | None = None) -> list[str]:
             store.replace_text(folder / identifier / "recipe.yaml", yaml.safe_dump(steps, sort_keys=False))
     store.replace_text(folder / "schemas" / SCHEMA, json.dumps(schema(), indent=1) + "\n")
     store.write_root(folder, store.folders(folder), title=TITLE, description=DESCRIPTION)
+    found = store.read_collections(folder)
+    counts = {i: store.count_items(folder, i) for i in found}
+    store.replace_text(folder / "index.html", browse_page(found, counts))
     return chosen
 
 

@@ -101,6 +101,14 @@ def read_items(folder: Path, collection: str) -> list[dict[str, Any]]:
     return list(stac_table_to_items(pq.read_table(path)))
 
 
+def count_items(folder: Path, collection: str) -> int:
+    """How many items a collection has, without reading them."""
+    import pyarrow.parquet as pq
+
+    path = folder / collection / "items.parquet"
+    return pq.read_metadata(path).num_rows if path.exists() else 0
+
+
 def _load(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text())

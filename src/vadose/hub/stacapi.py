@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pandas as pd
 import vadose
 from vadose.access import store
 from vadose.access.catalog import _touch, item_span
+from vadose.access.page import browse_page
 
 TITLE = "vadose catalog"
 DESCRIPTION = "Soil moisture: products, models, stations"
@@ -279,43 +279,6 @@ def _period(text: Any) -> tuple[pd.Timestamp | None, pd.Timestamp | None]:
         )
 
     return moment(low), moment(high)
-
-
-STYLE = """
-:root{--ink:#1c2a2e;--soft:#5b6b70;--line:#d9e1e2;--paper:#fbfaf7;--accent:#0b6e6e}
-*{box-sizing:border-box}body{margin:0;font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper)}
-header{padding:2rem 1.25rem 1rem;max-width:72rem;margin:auto}h1{margin:0;font-size:1.7rem}header p{color:var(--soft);margin:.3rem 0 1rem}
-input{font:inherit;width:100%;max-width:28rem;padding:.5rem .75rem;border:1px solid var(--soft);border-radius:.4rem;background:#fff}
-main{max-width:72rem;margin:auto;padding:0 1.25rem 3rem;display:grid;gap:1rem;grid-template-columns:repeat(auto-fill,minmax(19rem,1fr))}
-article{background:#fff;border:1px solid var(--line);border-radius:.5rem;padding:1rem 1.1rem}article h2{font-size:1.05rem;margin:0 0 .3rem}
-code{background:#eef3f2;padding:.1rem .35rem;border-radius:.25rem;font-size:.88em;overflow-wrap:anywhere}dl{display:grid;grid-template-columns:auto 1fr;gap:.15rem .75rem;margin:.6rem 0 0;font-size:.9rem}
-dt{color:var(--soft)}dd{margin:0}a{color:var(--accent)}p.d{margin:.2rem 0;font-size:.93rem}[hidden]{display:none}
-"""
-
-
-def browse_page(collections: dict[str, dict[str, Any]], counts: dict[str, int]) -> str:
-    """The catalog as one page for people: what each collection is, how to open it, under which license."""
-    cards = []
-    for identifier, c in collections.items():
-        variables = ", ".join(c.get("summaries", {}).get("vadose:variables", [])) or "see description"
-        first, last = ((t or "now")[:10] for t in c["extent"]["temporal"]["interval"][0])
-        words = html.escape(
-            " ".join([identifier, c.get("title", ""), c.get("description", ""), variables]).lower(), quote=True
-        )
-        cards.append(
-            f'<article data-words="{words}"><h2>{html.escape(c.get("title", identifier))}</h2><p class="d">{html.escape(c.get("description", ""))}</p>'
-            f'<dl><dt>open</dt><dd><code>vadose.open("{identifier}")</code></dd><dt>variables</dt><dd>{html.escape(variables)}</dd>'
-            f"<dt>period</dt><dd>{first} to {last}</dd><dt>files</dt><dd>{counts.get(identifier, 0)}</dd><dt>license</dt><dd>{html.escape(c.get('license', ''))}</dd></dl></article>"
-        )
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>vadose catalog</title><style>{STYLE}</style>'
-        f"<header><h1>Soil-moisture catalog</h1><p>{len(collections)} collections. Each opens with one line in a notebook.</p>"
-        '<label for="q">Filter by word</label><br><input id="q" type="search" autocomplete="off"></header><main>'
-        + "".join(cards)
-        + "</main>"
-        "<script>const q=document.getElementById('q');q.addEventListener('input',()=>{const w=q.value.toLowerCase().split(/\\s+/).filter(Boolean);"
-        "document.querySelectorAll('article').forEach(a=>{a.hidden=!w.every(x=>a.dataset.words.includes(x))})})</script></html>"
-    )
 
 
 @click.command()
