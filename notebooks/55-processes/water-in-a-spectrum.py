@@ -24,7 +24,7 @@ import pandas as pd
 import xarray as xr
 
 from vadose.errors import TooFewSamplesError
-from vadose.physics import spectra, spectra_fit
+from vadose.physics import spectra, spectra_calibration, spectra_fit
 from vadose.products import soil_spectra
 
 REAL = Path(os.environ.get("VADOSE_SHARED_DATA", "../../../shared/data"))
@@ -95,10 +95,10 @@ def left_out(inverted, moisture, groups):
     for g in np.unique(groups):
         test = groups == g
         try:
-            curve = spectra_fit.fit_calibration(inverted.water_thickness[~test], moisture[~test])
+            curve = spectra_calibration.fit_calibration(inverted.water_thickness[~test], moisture[~test])
         except TooFewSamplesError:
             continue
-        predicted[test] = spectra_fit.apply_calibration(inverted.isel(sample=test), curve).soil_moisture
+        predicted[test] = spectra_calibration.apply_calibration(inverted.isel(sample=test), curve).soil_moisture
     return predicted
 
 

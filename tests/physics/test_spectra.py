@@ -11,6 +11,7 @@ from scipy.stats import spearmanr
 
 from vadose.errors import DimensionError, ExperimentalWarning, NotFoundError, VadoseInputError
 from vadose.physics import spectra as s
+from vadose.physics import spectra_calibration
 from vadose.physics import spectra_fit as fit
 
 UM = np.array([0.55, 0.80, 1.4, 1.6, 2.0, 2.2])
@@ -197,8 +198,8 @@ def test_calibration_recovers_a_logistic_curve():
     rng = np.random.default_rng(0)
     water = xr.DataArray(rng.uniform(0.02, 1.5, 80), dims="sample")
     theta = 0.42 / (1 + 60 * np.exp(-6 * water)) + rng.normal(0, 0.01, 80)
-    curve = fit.fit_calibration(water, theta.assign_attrs(units="m3 m-3"))
-    out = fit.apply_calibration(
+    curve = spectra_calibration.fit_calibration(water, theta.assign_attrs(units="m3 m-3"))
+    out = spectra_calibration.apply_calibration(
         xr.Dataset(
             {"water_thickness": water, "water_thickness_standard_error": 0 * water, "water_thickness_flag": 0 * water}
         ),
@@ -213,9 +214,9 @@ def test_lobell_asner_round_trip():
     sample = xr.DataArray(np.linspace(0, 0.4, 25), dims="sample")
     dry, wet, rate = flat(0.4), flat(0.15), flat(0.0) + np.array([12.0, 10, 5, 5, 4, 4])
     seen = s.lobell_asner(sample, dry, wet, rate).transpose("wavelength", "sample")
-    parameters = fit.fit_lobell_asner(seen, sample)
+    parameters = spectra_calibration.fit_lobell_asner(seen, sample)
     np.testing.assert_allclose(parameters.rate, rate, rtol=0.05)
-    np.testing.assert_allclose(fit.apply_lobell_asner(seen, parameters), sample, atol=0.004)
+    np.testing.assert_allclose(spectra_calibration.apply_lobell_asner(seen, parameters), sample, atol=0.004)
 
 
 def test_bad_spectra_are_refused():

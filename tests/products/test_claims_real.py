@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from vadose.physics import sfe, spectra, spectra_fit
+from vadose.physics import sfe, spectra, spectra_calibration, spectra_fit
 from vadose.products import ecostress, fluxnet, soil_spectra
 
 
@@ -37,8 +37,10 @@ def left_out(inverted, moisture, groups):
     error = []
     for g in np.unique(groups):
         test = groups == g
-        curve = spectra_fit.fit_calibration(inverted.water_thickness[~test], moisture[~test])
-        error.append(spectra_fit.apply_calibration(inverted.isel(sample=test), curve).soil_moisture - moisture[test])
+        curve = spectra_calibration.fit_calibration(inverted.water_thickness[~test], moisture[~test])
+        error.append(
+            spectra_calibration.apply_calibration(inverted.isel(sample=test), curve).soil_moisture - moisture[test]
+        )
     return float(np.sqrt(np.mean(np.concatenate([e.values for e in error]) ** 2)))
 
 

@@ -14,7 +14,8 @@ from vadose.physics.greenhouse import damm, moisture_response
 from vadose.physics.pedotransfer import saxton_rawls
 from vadose.physics.sfe import evaporative_fraction, root_zone_moisture, surface_flux_equilibrium
 from vadose.physics.spectra import marmit, marmit2
-from vadose.physics.spectra_fit import apply_calibration, fit_calibration, invert_reflectance
+from vadose.physics.spectra_calibration import apply_calibration, fit_calibration
+from vadose.physics.spectra_fit import invert_reflectance
 
 __all__ = [
     "apply_calibration",
