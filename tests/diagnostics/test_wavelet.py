@@ -40,7 +40,7 @@ def test_red_noise_is_called_significant_as_rarely_as_it_says():
     x = np.zeros((60, 1200))
     for t in range(1, 1200):
         x[:, t] = 0.8 * x[:, t - 1] + rng.normal(size=60)
-    out = w.wavelet(xr.DataArray(x, dims=("cell", "time")), periods=np.array([8.0, 16.0, 32.0]))
+    out = w.wavelet_spectrum(xr.DataArray(x, dims=("cell", "time")), periods=np.array([8.0, 16.0, 32.0]))
     safe = out.cone > out.period
     share = float((out.power > out.significance).where(safe).mean())
     assert 0.035 < share < 0.065
@@ -53,12 +53,12 @@ def test_gaps_are_bridged_and_too_many_are_not():
     some[rng.random(1024) < 0.1] = np.nan
     many[rng.random(1024) < 0.5] = np.nan
     data = xr.DataArray([x, some, many], dims=("cell", "time"))
-    out = w.wavelet(data)
+    out = w.wavelet_spectrum(data)
     peak = out.period[out.global_power.isel(cell=slice(2)).argmax("period")]
     np.testing.assert_allclose(peak, 90, rtol=0.06)
     assert bool((out.global_power > out.global_significance).isel(cell=0).sel(period=90, method="nearest"))
     assert bool(out.global_power.isel(cell=2).isnull().all())
-    lazy = w.wavelet(data.chunk(cell=1, time=200))
+    lazy = w.wavelet_spectrum(data.chunk(cell=1, time=200))
     assert lazy.power.chunks is not None
     np.testing.assert_allclose(lazy.global_power.compute(), out.global_power)
     assert float(w.band_share(out, 60, 130)[0]) > 0.9
@@ -67,4 +67,4 @@ def test_gaps_are_bridged_and_too_many_are_not():
 
 def test_too_short_a_record_says_so():
     with pytest.raises(VadoseInputError, match="32 samples"):
-        w.wavelet(xr.DataArray(np.zeros(10), dims="time"))
+        w.wavelet_spectrum(xr.DataArray(np.zeros(10), dims="time"))

@@ -58,7 +58,7 @@ def _prepare(row):
     return x, float(np.clip((x[:-1] * x[1:]).mean() + 1 / x.size, 0.0, 0.99))
 
 
-def wavelet(
+def wavelet_spectrum(
     series: xr.DataArray,
     *,
     periods: np.ndarray | None = None,

@@ -84,8 +84,8 @@ def _line(x, y, method, dim):
 
 
 def _positions(values, levels):
-    """Percentiles by positions 100 (i + 0.5) / n, constant beyond the first and last."""
-    ordered = np.sort(values)
+    """Percentiles of sorted values by positions 100 (i + 0.5) / n, constant beyond the first and last."""
+    ordered = values
     at = 100.0 * (np.arange(ordered.size) + 0.5) / ordered.size
     return np.interp(levels, at, ordered)
 
@@ -95,7 +95,7 @@ def _knots(x, y, bins, linear_edge, n_min):
     nothing = np.full(bins + 1, np.nan)
     if good.sum() < n_min or np.ptp(x[good]) == 0:
         return nothing, nothing
-    x, y = x[good], y[good]
+    x, y = np.sort(x[good]), np.sort(y[good])
     usable = max(1, min(bins, x.size // PER_BIN))
     levels = np.linspace(0, 100, usable + 1)
     low, high = _increasing(_positions(x, levels)), _positions(y, levels)
@@ -111,6 +111,8 @@ def _increasing(values):
     """Strictly increasing: equal neighbors are spread by the least that floating point can hold apart."""
     out = values.copy()
     step = max(np.ptp(values), 1.0) * 1e-12
+    if (np.diff(values) >= step).all():
+        return out
     for k in range(1, out.size):
         out[k] = max(out[k], out[k - 1] + step)
     return out
@@ -119,7 +121,7 @@ def _increasing(values):
 def _edges(low, high, x, y):
     """First and last segment as a least-squares line through the inner knot, so that one outlier does not set the edge."""
     low, high = low.copy(), high.copy()
-    xs, ys = np.sort(x), np.sort(y)
+    xs, ys = x, y
     for inner, outer, part in ((1, 0, xs <= low[1]), (-2, -1, xs >= low[-2])):
         dx, dy = xs[part] - low[inner], ys[part] - high[inner]
         total = np.sum(dx * dx)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 import xarray as xr
+from numba import njit
 from scipy import stats
 
 from vadose.errors import VadoseInputError
@@ -18,16 +19,45 @@ from vadose.typing import Rng
 
 def lag_one(series: xr.DataArray, *, dim: str = "time") -> xr.DataArray:
     """Lag-1 autocorrelation along `dim` from neighboring valid pairs, with the small-sample correction (1 + 4 r) / n; 0 with fewer than three."""
-    before = series.isel({dim: slice(None, -1)}).drop_vars(dim, errors="ignore")
-    after = series.isel({dim: slice(1, None)}).drop_vars(dim, errors="ignore")
-    both = before.notnull() & after.notnull()
-    mean = series.mean(dim)
-    pairs = both.sum(dim)
-    product = ((before - mean) * (after - mean)).where(both).sum(dim) / pairs.where(pairs > 0)
-    variance = ((series - mean) ** 2).mean(dim)
-    r = (product / variance).where((variance > 0) & (pairs >= 3), 0.0)
-    n = series.notnull().sum(dim)
-    return (r + (1 + 4 * r) / n.where(n > 4, np.inf)).clip(-0.99, 0.99)
+    data = series.chunk({dim: -1}) if series.chunks is not None else series
+
+    def kernel(values):
+        flat = np.ascontiguousarray(values.reshape(-1, values.shape[-1]), dtype=float)
+        out = np.empty(flat.shape[0])
+        _lag_one(flat, out)
+        return out.reshape(values.shape[:-1])
+
+    return xr.apply_ufunc(kernel, data, input_core_dims=[[dim]], dask="parallelized", output_dtypes=[float])
+
+
+@njit(cache=True, nogil=True)
+def _lag_one(values, out):
+    """values (cells, samples): two passes, one for the mean, one for variance and products of neighbors."""
+    cells, samples = values.shape
+    for c in range(cells):
+        total, n = 0.0, 0
+        for t in range(samples):
+            v = values[c, t]
+            if not np.isnan(v):
+                total += v
+                n += 1
+        mean = total / n if n > 0 else 0.0
+        square, product, pairs = 0.0, 0.0, 0
+        last = np.nan
+        for t in range(samples):
+            v = values[c, t] - mean
+            if not np.isnan(v):
+                square += v * v
+                if not np.isnan(last):
+                    product += v * last
+                    pairs += 1
+            last = v
+        r = 0.0
+        if pairs >= 3 and square > 0.0:
+            r = (product / pairs) / (square / n)
+        if n > 4:
+            r += (1.0 + 4.0 * r) / n
+        out[c] = min(max(r, -0.99), 0.99)
 
 
 def effective_size(n: xr.DataArray, r1: xr.DataArray, r2: xr.DataArray, *, of_mean: bool = False) -> xr.DataArray:
