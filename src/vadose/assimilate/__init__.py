@@ -7,12 +7,23 @@ the weights, `localization` and `inflation` their care, `operators` the bias cor
 
 from __future__ import annotations
 
-from vadose.assimilate import analysis, chain, inflation, innovations, localization, operators, particle, twin
+from vadose.assimilate import (
+    analysis,
+    chain,
+    inflation,
+    innovations,
+    landscape,
+    localization,
+    operators,
+    particle,
+    twin,
+)
 from vadose.assimilate.analysis import update
 from vadose.assimilate.chain import root_zone
 from vadose.assimilate.cycle import Perturbation, run
 
 __all__ = [
-    "Perturbation", "analysis", "chain", "inflation", "innovations", "localization", "operators", "particle", "root_zone", "run",
+    "Perturbation", "analysis", "chain", "inflation", "innovations",
+    "landscape", "localization", "operators", "particle", "root_zone", "run",
     "twin", "update",
 ]  # fmt: skip
