@@ -1,10 +1,13 @@
 """Dask Gateway configuration of vadose: the same file on one machine and in the chart.
 
-Settings come from the JSON file that VADOSE_GATEWAY_SETTINGS names; in the chart a generator writes them into it.
+Settings come from the JSON file that VADOSE_GATEWAY_SETTINGS names; in the chart this file and its settings reach the
+gateway's pod as two variables from a ConfigMap, because the Dask Gateway chart mounts no volumes.
 """
 
+import hashlib
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -53,10 +56,16 @@ def options_of(settings):
             name, _, tag = image.rpartition(":")
             if not name or "/" in tag or tag == "latest":
                 raise ValueError(f"image {image!r} needs a tag that is not 'latest': workers must run what the notebook runs")
+            known = [settings["image"], *settings.get("images", [])]
+            if not settings.get("any_image", True) and image not in known:
+                raise ValueError(f"image {image!r} is not offered on this hub; there are {', '.join(known)}")
             out["image"] = image
+            # The user's own part of the scratch bucket, as in the notebook; what the notebook hands over wins.
+            out["environment"] = {**worker_environment(settings, user.name), **out["environment"]}
             label = {"hub.jupyter.org/username": escape_label(user.name), "app.kubernetes.io/part-of": "vadose"}
             for part in ("worker", "scheduler"):
                 out[f"{part}_extra_pod_labels"] = label
+                out[f"{part}_extra_container_config"] = CONTAINER
             out["worker_extra_pod_config"] = worker_pod(settings)
             out["scheduler_extra_pod_config"] = scheduler_pod(settings)
         return out
@@ -68,9 +77,31 @@ def options_of(settings):
 
 
 def escape_label(name):
-    """A user name as a Kubernetes label value: letters, digits, dashes; anything else becomes -xx (its code)."""
-    safe = "".join(ch if ch.isalnum() and ch.isascii() else f"-{ord(ch):x}" for ch in name.lower())
-    return safe[:63].strip("-")
+    """A user name as a label value, written as KubeSpawner 7 writes it, so that one label finds notebook and workers of a user."""
+    if "--" not in name and len(name) <= 63 and re.fullmatch(r"[a-zA-Z0-9]([a-zA-Z0-9._-]*[a-zA-Z0-9])?", name):
+        return name
+    safe = re.sub("[^a-z0-9]+", "-", name.lower()).lstrip("-")[:21].rstrip("-")
+    if safe and not safe[0].isalpha():
+        safe = "x-" + safe[:19]
+    return f"{safe or 'x'}---{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def worker_environment(settings, username):
+    """What scheduler and workers find in their environment by themselves."""
+    cloud = settings.get("cloud", {})
+    out = {}
+    if cloud.get("scratchBucket"):
+        out["SCRATCH_BUCKET"] = f"s3://{cloud['scratchBucket']}/{username}"
+    if cloud.get("dataBucket"):
+        out["VADOSE_DATA_BUCKET"] = f"s3://{cloud['dataBucket']}"
+    if cloud.get("region"):
+        out["AWS_DEFAULT_REGION"] = cloud["region"]
+    return out
+
+
+#: Scheduler and worker need no rights beyond their own process.
+CONTAINER = {"securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}}
+POD = {"fsGroup": 1000, "runAsUser": 1000, "runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
 
 
 def worker_pod(settings):
@@ -78,7 +109,7 @@ def worker_pod(settings):
     return {
         "serviceAccountName": settings["service_account"],
         "automountServiceAccountToken": False,
-        "securityContext": {"fsGroup": 1000, "runAsUser": 1000, "runAsNonRoot": True},
+        "securityContext": POD,
         "nodeSelector": settings["worker_node_selector"],
         "tolerations": [{"key": key, "operator": "Equal", "value": "worker", "effect": "NoSchedule"} for key in ("k8s.dask.org/dedicated", "k8s.dask.org_dedicated")],
     }
@@ -89,7 +120,7 @@ def scheduler_pod(settings):
     return {
         "serviceAccountName": settings["service_account"],
         "automountServiceAccountToken": False,
-        "securityContext": {"fsGroup": 1000, "runAsUser": 1000, "runAsNonRoot": True},
+        "securityContext": POD,
         "nodeSelector": settings["scheduler_node_selector"],
         "tolerations": [{"key": key, "operator": "Equal", "value": "user", "effect": "NoSchedule"} for key in ("hub.jupyter.org/dedicated", "hub.jupyter.org_dedicated")],
     }
@@ -144,6 +175,16 @@ def configure_local(c, settings):
 
 
 def configure_kubernetes(c, settings):
+    from dask_gateway_server.backends.kubernetes import KubeBackend
+
+    c.DaskGateway.backend_class = limited(KubeBackend, settings["caps"]["clusters_per_user"])
+    # Without a choice: the image that notebooks run. With one, options_of sees to it that it is the notebook's own.
+    c.KubeClusterConfig.image = settings["image"]
+    scheduler = settings["scheduler"]
+    c.KubeClusterConfig.scheduler_cores = scheduler["cores"]
+    c.KubeClusterConfig.scheduler_cores_limit = scheduler["cores_limit"]
+    c.KubeClusterConfig.scheduler_memory = f"{scheduler['memory_gib']:g} G"
+    c.KubeClusterConfig.scheduler_memory_limit = f"{scheduler['memory_gib']:g} G"
     c.Backend.cluster_options = options_of(settings)
 
 
@@ -153,6 +194,6 @@ def configure(c, settings):
     {"local": configure_local, "kubernetes": configure_kubernetes}[settings["kind"]](c, settings)
 
 
-if "get_config" in globals() and os.environ.get("VADOSE_GATEWAY_SETTINGS"):
+if "c" in globals() and os.environ.get("VADOSE_GATEWAY_SETTINGS"):
     sys.path.insert(0, os.path.dirname(sys.executable))
-    configure(get_config(), json.loads(Path(os.environ["VADOSE_GATEWAY_SETTINGS"]).read_text()))
+    configure(c, json.loads(Path(os.environ["VADOSE_GATEWAY_SETTINGS"]).read_text()))

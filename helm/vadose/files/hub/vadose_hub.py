@@ -187,9 +187,17 @@ def configure_local(c, settings):
 
 
 def configure_kubernetes(c, settings):
-    """A cluster: the notebook pod learns where the gateway is; profiles come from the memory ladder."""
-    image = settings["image"]
+    """A cluster: what the JupyterHub chart has set is kept; the notebook pod learns where gateway and catalog are."""
+    # The chart below has put its own roles there already (the culler's): assigning would take them away.
+    ours = roles(settings)
+    kept = [r for r in settings.get("roles_before", []) if r["name"] not in {r["name"] for r in ours}]
+    c.JupyterHub.load_roles = kept + ours
+    for service in c.JupyterHub.services:
+        if service["name"] in settings["services"]:
+            service["url"] = settings["services"][service["name"]]
+
     environment = {
+        # Braces twice: KubeSpawner formats once, Dask fills what is left.
         "DASK_GATEWAY__CLUSTER__OPTIONS__IMAGE": "{{JUPYTER_IMAGE_SPEC}}",
         "DASK_DISTRIBUTED__DASHBOARD__LINK": "{{JUPYTERHUB_SERVICE_PREFIX}}proxy/{{port}}/status",
     }
@@ -207,7 +215,15 @@ def configure_kubernetes(c, settings):
         environment["DASK_TEMPORARY_DIRECTORY"] = "/tmp/dask"
     for name, value in {**user_environment(settings), **environment}.items():
         c.KubeSpawner.environment.setdefault(name, value)
+    image = settings["image"]
     c.KubeSpawner.image = f"{image['name']}:{image['tag']}"
+    # A notebook has no business with Kubernetes; its cloud identity is mounted apart from this token.
+    c.KubeSpawner.automount_service_account_token = False
+    c.KubeSpawner.container_security_context = {"capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True}
+    c.KubeSpawner.pod_security_context = {"seccompProfile": {"type": "RuntimeDefault"}}
+    c.KubeSpawner.http_timeout = 120
+    login(c, settings["login"], os.environ)
+
     gpu = settings.get("gpu", {})
     everybody = profiles(settings)
 
@@ -219,23 +235,61 @@ def configure_kubernetes(c, settings):
     c.KubeSpawner.profile_list = offered
 
 
+def login(c, said, environment):
+    """Who may come in. Secrets come from the environment (a Kubernetes Secret that the operator makes), never from values."""
+    kind = said["kind"]
+    c.JupyterHub.authenticator_class = kind
+    c.Authenticator.allow_all = False
+    c.Authenticator.admin_users = set(said.get("administrators", []))
+    c.Authenticator.allowed_users = set(said.get("allowedUsers", []))
+    c.JupyterHub.load_groups = {name: {"users": list(members)} for name, members in said.get("groups", {}).items()}
+    if kind == "shared-password":
+        # For a class: whoever knows the word is in, and the word changes when the class is over.
+        for name, trait, shortest in (("VADOSE_LOGIN_PASSWORD", "user_password", 8), ("VADOSE_LOGIN_ADMIN_PASSWORD", "admin_password", 32)):
+            word = environment.get(name, "")
+            if len(word) < shortest:
+                raise ValueError(f"login shared-password needs {name} of at least {shortest} characters in the Secret vadose-login")
+            setattr(c.SharedPasswordAuthenticator, trait, word)
+        if not said.get("allowedUsers"):
+            c.Authenticator.allow_all = True
+        return
+    for name in ("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET"):
+        if not environment.get(name):
+            raise ValueError(f"login {kind} needs {name} in the Secret vadose-login: see docs/operate/first-deploy.md")
+    c.OAuthenticator.oauth_callback_url = f"https://{said['host']}/hub/oauth_callback"
+    if kind == "cilogon":
+        # Only these institutions' people can finish the login; a list of names narrows it further.
+        c.CILogonOAuthenticator.allowed_idps = {url: {"username_derivation": {"username_claim": "email"}} for url in said["allowedInstitutions"]}
+        c.Authenticator.allow_all = not said.get("allowedUsers")
+    elif kind == "github":
+        c.GitHubOAuthenticator.allowed_organizations = set(said.get("allowedOrganizations", []))
+        c.GitHubOAuthenticator.scope = ["read:org"]
+    else:
+        raise ValueError(f"login {kind!r} is not one of cilogon, github, shared-password")
+
+
 def profiles(settings):
     """One profile with two questions: how much memory, which image. Guarantee equals limit for memory."""
     images = settings["images"]
-    choices = {_slug(title): {"display_name": title, "default": k == 0, "kubespawner_override": {"image": spec}} for k, (title, spec) in enumerate(images["choices"].items())}
+    registry = images.get("registry", "").rstrip("/")
+    offered = {title: spec if "/" in spec or not registry else f"{registry}/{spec}" for title, spec in images["choices"].items()}
+    if settings.get("image"):
+        # The image that is pulled in advance comes first and is what nobody has to choose.
+        offered = {"Notebook": f"{settings['image']['name']}:{settings['image']['tag']}", **offered}
+    choices = {_slug(title): {"display_name": title, "default": k == 0, "kubespawner_override": {"image": spec}} for k, (title, spec) in enumerate(offered.items())}
     image_option = {"display_name": "Image", "choices": choices}
     if images.get("bringYourOwn"):
         image_option["unlisted_choice"] = {
             "enabled": True,
             "display_name": "An image of your own (with a tag)",
-            "validation_regex": "^.+:(?!latest$).+$",
+            "validation_regex": "^.+:(?!latest$)[^/]+$",
             "validation_message": "Write name:tag, and not the tag 'latest': it changes under your feet.",
             "kubespawner_override": {"image": "{value}"},
         }
     sizes = {}
     for step in settings["ladder"]:
         sizes[_slug(step["name"])] = {
-            "display_name": f"{step['memoryGiB']:g} GB, {max(step['cpu'], 0.05):g} to {step['cpuLimit']:g} CPUs",
+            "display_name": f"{step['memoryGiB']:g} GiB, {max(step['cpu'], 0.05):g} to {step['cpuLimit']:g} CPUs",
             "default": step["name"] == settings["default_step"],
             "kubespawner_override": {
                 "mem_guarantee": f"{step['memoryGiB']:.2f}G",
@@ -243,7 +297,6 @@ def profiles(settings):
                 "cpu_guarantee": max(step["cpu"], 0.05),
                 "cpu_limit": step["cpuLimit"],
                 "node_selector": dict(step.get("nodeSelector", {})),
-                "environment": {"MEM_LIMIT": str(int(step["memoryGiB"] * 1e9))},
             },
         }
     if settings["default_step"] not in [s["name"] for s in settings["ladder"]]:
@@ -274,9 +327,12 @@ def _slug(text):
 
 def configure(c, settings):
     """Everything, from settings: `kind` is `local` or `kubernetes`."""
+    if settings["kind"] == "kubernetes":
+        settings = {**settings, "roles_before": list(c.JupyterHub.get("load_roles") or [])}
     configure_common(c, settings)
     {"local": configure_local, "kubernetes": configure_kubernetes}[settings["kind"]](c, settings)
 
 
-if "get_config" in globals() and os.environ.get("VADOSE_HUB_SETTINGS"):
-    configure(get_config(), json.loads(Path(os.environ["VADOSE_HUB_SETTINGS"]).read_text()))
+if "c" in globals() and os.environ.get("VADOSE_HUB_SETTINGS"):
+    # `c` and not get_config(): the JupyterHub chart runs this file where get_config is a function of its own.
+    configure(c, json.loads(Path(os.environ["VADOSE_HUB_SETTINGS"]).read_text()))
