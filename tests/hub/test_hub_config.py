@@ -221,7 +221,7 @@ def test_worker_sizes_become_cores_and_memory(gateway_settings, cloud):
         assert (out["worker_cores"], out["worker_memory"]) == (2, "4 G")
         assert out["environment"] == {"AWS_ACCESS_KEY_ID": "k"}
     assert out["image"] == cloud["image"]
-    assert out["worker_extra_pod_labels"]["hub.jupyter.org/username"] == "ana"
+    assert out["worker_extra_pod_labels"]["hub.jupyter.org/username"] == "Ana"
 
 
 def test_only_offered_images_where_own_ones_are_not_wanted(cloud):

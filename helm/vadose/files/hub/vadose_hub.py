@@ -18,6 +18,8 @@ CATALOG = "stac"
 def roles(settings):
     """Who may do what. Without the access scope a token is refused by the gateway, so nobody starts clusters by accident."""
     reach = [f"access:services!service={GATEWAY}", f"access:services!service={CATALOG}"]
+    if settings.get("citizen"):
+        reach.append("access:services!service=citizen")
     catalog_only = reach[1:]
     group = settings.get("cluster_group")
     # `server` is what a notebook's own token may do; it never exceeds what its owner may do.
@@ -230,7 +232,7 @@ def configure_kubernetes(c, settings):
     async def offered(spawner):
         """The GPU profile is shown to members of its group only."""
         groups = {g.name for g in spawner.user.groups}
-        return everybody + ([gpu_profile(gpu)] if gpu.get("enabled") and gpu["group"] in groups else [])
+        return everybody + ([gpu_profile({**gpu, "image": full_image(gpu["image"], settings["images"])})] if gpu.get("enabled") and gpu["group"] in groups else [])
 
     c.KubeSpawner.profile_list = offered
 
@@ -271,8 +273,7 @@ def login(c, said, environment):
 def profiles(settings):
     """One profile with two questions: how much memory, which image. Guarantee equals limit for memory."""
     images = settings["images"]
-    registry = images.get("registry", "").rstrip("/")
-    offered = {title: spec if "/" in spec or not registry else f"{registry}/{spec}" for title, spec in images["choices"].items()}
+    offered = {title: full_image(spec, images) for title, spec in images["choices"].items()}
     if settings.get("image"):
         # The image that is pulled in advance comes first and is what nobody has to choose.
         offered = {"Notebook": f"{settings['image']['name']}:{settings['image']['tag']}", **offered}
@@ -302,6 +303,12 @@ def profiles(settings):
     if settings["default_step"] not in [s["name"] for s in settings["ladder"]]:
         raise ValueError(f"profiles.default {settings['default_step']!r} is not a step of the ladder: {[s['name'] for s in settings['ladder']]}")
     return [{"display_name": "Notebook", "slug": "notebook", "default": True, "profile_options": {"size": {"display_name": "Size", "choices": sizes}, "image": image_option}}]
+
+
+def full_image(spec, images):
+    """`name:tag` of this hub's registry, or an image of any other as it is written."""
+    registry = images.get("registry", "").rstrip("/")
+    return spec if "/" in spec or not registry else f"{registry}/{spec}"
 
 
 def gpu_profile(gpu):
