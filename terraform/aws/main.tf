@@ -10,6 +10,7 @@ locals {
   # Bucket names are global: the account number makes them ours.
   scratch_bucket = "${var.name}-scratch-${local.account}"
   data_bucket    = "${var.name}-data-${local.account}"
+  image_registry = "${local.account}.dkr.ecr.${var.region}.amazonaws.com/${var.name}"
 }
 
 module "subnets" {

@@ -79,3 +79,11 @@ run "unknown_type_is_refused_by_name" {
   }
   expect_failures = [output.groups]
 }
+
+run "the_default_step_is_one_of_the_ladder_and_gives_six_gib" {
+  command = plan
+  assert {
+    condition     = one([for p in output.ladder : p.memory_gib if p.name == output.default_step]) >= 6
+    error_message = "the step that nobody chooses must carry a notebook"
+  }
+}

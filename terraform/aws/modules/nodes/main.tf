@@ -48,6 +48,8 @@ locals {
   # Kubelet and system keep about 7 % of a node plus 1 GiB; daemonsets (CNI, CSI, logs) another half GiB.
   allocatable = { for step, type in var.user_instance_types : step => lookup(local.known_memory, type, 0) * 0.93 - 1.5 }
 
+  first_step = sort(keys(var.user_instance_types))[length(var.user_instance_types) - 1]
+
   user_taints = [
     # Both spellings: the slash form is what Kubernetes writes, the underscore form what clouds that refuse slashes get.
     { key = "hub.jupyter.org/dedicated", value = "user", effect = "NO_SCHEDULE" },
@@ -62,7 +64,7 @@ locals {
 
   users = { for step, type in var.user_instance_types : "user-${step}" => {
     types = [type], spot = false, purpose = "user", zones = "first", gpu = false
-    min   = step == sort(keys(var.user_instance_types))[length(var.user_instance_types) - 1] ? var.limits.user_min : 0
+    min   = step == local.first_step ? var.limits.user_min : 0
     max   = var.limits.user_max
     # Dask schedulers run on user nodes: a scheduler lost to spot loses the whole computation.
     labels = { "hub.jupyter.org/node-purpose" = "user", "k8s.dask.org/node-purpose" = "scheduler", "vadose.org/ladder" = step }
@@ -117,4 +119,11 @@ output "ladder" {
     cpu_limit   = lookup(local.known_cpus, type, 0)
     node_labels = { "vadose.org/ladder" = step }
   } if local.allocatable[step] / share >= 1.5]])
+}
+
+output "default_step" {
+  description = "Ladder step that is chosen when nobody chooses: the smallest of the first type that gives at least 6 GiB, else its largest."
+  value = try([
+    for share in [8, 4, 2, 1] : "${local.first_step}-${share}" if local.allocatable[local.first_step] / share >= 6
+  ][0], "${local.first_step}-1")
 }
