@@ -171,10 +171,7 @@ def choose_ports(wanted: int = 0) -> dict[str, int]:
     ports = {"public": public}
     candidate = public + 1 if public < 50_000 else 20_000
     for name in PORT_NAMES[1:]:
-        while not (
-            is_free(candidate)
-            and (not name.startswith("s3") or _store_may_take(candidate))
-        ):
+        while not (is_free(candidate) and (not name.startswith("s3") or _store_may_take(candidate))):
             candidate += 1
         ports[name] = candidate
         candidate += 1

@@ -322,7 +322,11 @@ def gpu_profile(gpu):
             "cpu_guarantee": gpu["cpu"],
             "extra_resource_limits": {"nvidia.com/gpu": "1"},
             "environment": {"NVIDIA_DRIVER_CAPABILITIES": "compute,utility"},
-            "tolerations": [{"key": "nvidia.com/gpu", "operator": "Equal", "value": "present", "effect": "NoSchedule"}],
+            # A list takes the place of the one below it: without the users' own taints no GPU node would take the pod.
+            "tolerations": [
+                {"key": key, "operator": "Equal", "value": value, "effect": "NoSchedule"}
+                for key, value in (("nvidia.com/gpu", "present"), ("hub.jupyter.org/dedicated", "user"), ("hub.jupyter.org_dedicated", "user"))
+            ],
             "node_selector": {"k8s.amazonaws.com/accelerator": "nvidia"},
         },
     }
