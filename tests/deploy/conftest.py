@@ -108,7 +108,7 @@ class Chart:
 
 @pytest.fixture(scope="session")
 def chart() -> Chart:
-    pytest.importorskip("helm_python", reason="cannot run here: helm-python-sdk is a test extra")
+    pytest.importorskip("helm_python", reason="helm-python-sdk is in the test extra")
     return Chart()
 
 

@@ -19,7 +19,7 @@ from conftest import ROOT, STACKS, Chart, one
 
 pytestmark = pytest.mark.deploy
 KUBERNETES = "1.34"
-SPAWNER_REASON = "cannot run here: jupyterhub-kubespawner is a test extra"
+SPAWNER_REASON = "jupyterhub-kubespawner is in the test extra"
 SECRETS = {
     "OAUTH_CLIENT_ID": "id",
     "OAUTH_CLIENT_SECRET": "never-shown-1",
@@ -119,7 +119,7 @@ def _no_cluster(monkeypatch):
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_user_pod_of_every_step_is_valid_and_keeps_its_promise(chart, stack, tmp_path, monkeypatch):
-    validate = pytest.importorskip("kubernetes_validate", reason="cannot run here: kubernetes-validate is a test extra")
+    validate = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is in the test extra")
     c = hub_of(chart, stack, tmp_path, monkeypatch)
     values = chart.values(stack)
     image = values["jupyterhub"]["singleuser"]["image"]
@@ -241,7 +241,7 @@ def authenticator(c: Config):
         from jupyterhub.authenticators.shared import SharedPasswordAuthenticator
 
         return SharedPasswordAuthenticator(config=c)
-    pytest.importorskip("oauthenticator", reason="cannot run here: oauthenticator is a test extra")
+    pytest.importorskip("oauthenticator", reason="oauthenticator is in the test extra")
     if kind == "cilogon":
         from oauthenticator.cilogon import CILogonOAuthenticator
 
@@ -331,7 +331,7 @@ def dask_pods(c: Config, user="ana", **options):
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_dask_pods_are_valid_run_the_notebooks_image_and_stay_within_caps(chart, stack):
-    validate = pytest.importorskip("kubernetes_validate", reason="cannot run here: kubernetes-validate is a test extra")
+    validate = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is in the test extra")
     values = chart.values(stack)
     dask = values["vadose"]["dask"]
     config, (scheduler, worker) = dask_pods(gateway_of(chart, stack))
@@ -477,7 +477,7 @@ def whole(tmp_path_factory) -> Chart:
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_chart_whole_renders_and_every_object_is_valid(whole, stack):
-    validate = pytest.importorskip("kubernetes_validate", reason="cannot run here: kubernetes-validate is a test extra")
+    validate = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is in the test extra")
     objects = whole.objects(stack)
     names = {(o["kind"], o["metadata"]["name"]) for o in objects}
     assert {("Deployment", "hub"), ("Deployment", "proxy"), ("Deployment", "api-vadose-dask-gateway")} <= names
@@ -546,7 +546,6 @@ def test_chart_whole_hub_file_runs_behind_the_charts_own(whole, stack, tmp_path,
     """The JupyterHub chart's own configuration file, run with what its Secret holds, then ours, as in the hub's pod."""
     import base64
 
-    pytest.importorskip("tornado.curl_httpclient", reason="cannot run here: pycurl is not installed") if False else None
     objects = whole.objects(stack)
     secret = one(objects, "Secret", "hub")["data"]
     held = {k: base64.b64decode(v).decode() for k, v in secret.items()}

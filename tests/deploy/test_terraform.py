@@ -185,7 +185,7 @@ resource "aws_backup_vault" "homes" {{
 
 def chart_takes(values: dict) -> None:
     """The chart renders with what Terraform says and finds the buckets in it."""
-    helm = pytest.importorskip("helm_python", reason="cannot run here: helm-python-sdk is a test extra")
+    helm = pytest.importorskip("helm_python", reason="helm-python-sdk is in the test extra")
     own = {"vadose": {"login": {"kind": "shared-password"}}}
     merged = {**values, "vadose": {**values["vadose"], **own["vadose"]}}
     with helm.Chart.load(str(STACK.parents[1] / "helm" / "vadose")) as chart:

@@ -275,7 +275,7 @@ def test_credentials_of_the_user_reach_the_workers():
 @pytest.mark.parametrize("name", ["ana", "Ana.B", "Ana.B@x.org", "ü", "a--b", "9lives@x", "long" * 20, "@"])
 def test_user_name_becomes_the_label_that_kubespawner_writes(name):
     """One label finds notebook and workers of a user: the bill by user joins on it."""
-    slugs = pytest.importorskip("kubespawner.slugs", reason="cannot run here: kubespawner is a test extra")
+    slugs = pytest.importorskip("kubespawner.slugs", reason="kubespawner is in the test extra")
     assert gateway.escape_label(name) == slugs.safe_slug(name, is_valid=slugs.is_valid_label)
 
 
