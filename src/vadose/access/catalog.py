@@ -20,6 +20,10 @@ from vadose.typing import BBox
 TimeSpan = str | tuple[str | None, str | None] | slice | None
 
 
+#: Columns of a search that come from a collection's facts.
+FACTS = {"kind": "sensor", "spacing": "spacing", "cadence": "cadence", "latency": "latency"}
+
+
 @dataclass(frozen=True)
 class Catalog:
     """A catalog that was opened: its address and its collections by id (STAC dictionaries)."""
@@ -62,9 +66,12 @@ class Catalog:
                         "start": (first or "")[:10],
                         "end": (last or "")[:10],
                         "license": c.get("license", ""),
+                        **{k: c.get("vadose:facts", {}).get(v, "") for k, v in FACTS.items()},
                     }
                 )
-        return pd.DataFrame(rows, columns=["id", "title", "variables", "start", "end", "license"]).set_index("id")
+        return pd.DataFrame(rows, columns=["id", "title", "variables", "start", "end", "license", *FACTS]).set_index(
+            "id"
+        )
 
     def items(self, collection: str, *, bbox: BBox | None = None, time: TimeSpan = None) -> list[dict[str, Any]]:
         """Items of a collection that touch `bbox` and `time`, in order of time."""

@@ -64,7 +64,10 @@ def _kind(collection: dict[str, Any]) -> str:
 def _card(identifier: str, c: dict[str, Any], files: int) -> str:
     facts = c.get("vadose:facts", {})
     how: dict[str, Any] = next((a["vadose:open"] for a in c.get("assets", {}).values() if "vadose:open" in a), {})
-    ready = bool(files or how.get("eras") or how.get("references") or how.get("reader") in ("zarr", "icechunk"))
+    table = str(c.get("assets", {}).get("data", {}).get("href", "")).endswith(".csv")
+    ready = not table and bool(
+        files or how.get("eras") or how.get("references") or how.get("reader") in ("zarr", "icechunk")
+    )
     variables = (
         ", ".join(v.replace("_", " ") for v in c.get("summaries", {}).get("vadose:variables", [])) or "see description"
     )

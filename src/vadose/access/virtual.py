@@ -156,6 +156,7 @@ def write(era: Era, recipe: Recipe, place: str, *, message: str, tag: str, acces
     )
     repository.save_config()
     session = repository.writable_session("main")
+    warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3")
     root = zarr.create_group(session.store, overwrite=True, zarr_format=3)
     for name, table in era.tables.items():
         _array(root, session.store, name, table, era, recipe)
