@@ -53,7 +53,7 @@ notebooks: install-test ## execute the curated notebooks and write the .ipynb; O
 catalog: install ## write the static catalog again from its tables
 	@$(BIN)/vadose catalog write catalog
 
-images: ## build the container images with podman or docker
+images: ## build the container images with podman or docker (ARGS="notebook" for one)
 	@bash images/build $(ARGS)
 
 clean: ## remove the virtual environment and caches (users' work in the state directory stays)
