@@ -14,7 +14,11 @@ from vadose.errors import VadoseError
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("vadose.cli.run", "a study file to results and a report"),
     "catalog": ("vadose.cli.catalog", "describe, index, check and publish data sets"),
+    "stream": ("vadose.cli.stream", "logger files to calibrated, flagged, released data"),
+    "metadata": ("vadose.cli.metadata", "is a file's metadata good enough, and what is missing"),
+    "archive": ("vadose.cli.archive", "packages that outlive the project: create, verify, restore"),
     "hub": ("vadose.cli.hub", "the whole platform on this machine: up, status, stop, logs"),
+    "workshop": ("vadose.cli.workshop", "a class: nodes, quotas, cost, links, taking it down"),
     "doctor": ("vadose.cli.doctor", "is this installation well, and what to do where it is not"),
 }
 

@@ -7,7 +7,6 @@ VADOSE_HUB_SETTINGS). `configure` is a plain function of a config object and set
 import json
 import os
 import secrets
-import shutil
 import sys
 from pathlib import Path
 
@@ -41,6 +40,8 @@ def user_environment(settings):
         "DASK_GATEWAY__PUBLIC_ADDRESS": f"/services/{GATEWAY}",
         "DASK_GATEWAY__AUTH__TYPE": "jupyterhub",
         "VADOSE_ON_HUB": settings["kind"],
+        # Links of a class bring their notebooks here (vadose workshop link).
+        "NBGITPULLER_PARENTPATH": "content",
     }
     if settings.get("jupyter_config"):
         # Lab's own defaults: no news pop-up over the notebook, no question to the Internet for updates.
@@ -184,8 +185,6 @@ def configure_local(c, settings):
         },
         {"name": CATALOG, "url": f"http://127.0.0.1:{ports['stac']}", "display": True, "api_token": settings["stac_token"]},
     ]
-    if shutil.which("nbgitpuller"):
-        c.Spawner.environment.setdefault("NBGITPULLER_PARENTPATH", "content")
 
 
 def configure_kubernetes(c, settings):

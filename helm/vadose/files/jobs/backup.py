@@ -31,7 +31,7 @@ def copy(database, target):
 def main(database, destination, now=None):
     if not Path(database).is_file():
         raise SystemExit(f"{database} is not there: is the hub's database somewhere else (jupyterhub.hub.db)?")
-    moment = now or datetime.datetime.now(datetime.timezone.utc)
+    moment = now or datetime.datetime.now(datetime.UTC)
     name = f"jupyterhub-{moment:%Y%m%dT%H%M%SZ}.sqlite.gz"
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "jupyterhub.sqlite"
