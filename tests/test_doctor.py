@@ -109,6 +109,47 @@ def test_check_that_fails_itself_does_not_hide_the_others(place):
     assert [f.state for f in found] == [BAD, GOOD]
 
 
+def test_doctor_says_where_it_is(place):
+    assert doctor.surroundings(place({"VADOSE_ON_HUB": "local"}))[0].seen == "a hub on one machine"
+    assert "the image" in doctor.surroundings(place({"VADOSE_FILES": "/opt"}))[0].seen
+    hub = {"VADOSE_ON_HUB": "kubernetes", "JUPYTER_IMAGE_SPEC": "a/b:1"}
+    assert doctor.surroundings(place(hub))[0].seen == "a hub, a/b:1"
+    assert (
+        doctor.surroundings(place({**hub, "DASK_GATEWAY__CLUSTER__OPTIONS__IMAGE": "{JUPYTER_IMAGE_SPEC}"}))[0].state
+        == GOOD
+    )
+    (finding,) = doctor.surroundings(place({**hub, "DASK_GATEWAY__CLUSTER__OPTIONS__IMAGE": "a/b:2"}))
+    assert finding.state == DOUBT
+    assert "a/b:2" in finding.seen
+
+
+def test_another_python_on_the_workers_is_named(place):
+    here = doctor._stack_versions()
+    client = SimpleNamespace(run_on_scheduler=lambda f: {**here, "python": "3.9"}, run=lambda f: {"tcp://1": here})
+    (finding,) = doctor.cluster_versions(place(client=client))
+    assert f"python {here['python']} here, 3.9 on scheduler" in finding.seen
+
+
+def test_home_that_takes_no_writes_says_how_to_make_room(place):
+    (finding,) = doctor.home_space(place({"VADOSE_HOME_FULL": "1"}))
+    assert finding.state == BAD
+    assert "du -xh" in finding.todo
+
+
+def test_limit_of_the_container_under_both_versions_of_cgroups(tmp_path):
+    assert doctor._cgroup_limit(tmp_path) == 0
+    (tmp_path / "memory").mkdir()
+    old = tmp_path / "memory" / "memory.limit_in_bytes"
+    old.write_text("9223372036854771712\n")
+    assert doctor._cgroup_limit(tmp_path) == 0
+    old.write_text("104857600\n")
+    assert doctor._cgroup_limit(tmp_path) == 104857600
+    (tmp_path / "memory.max").write_text("max\n")
+    assert doctor._cgroup_limit(tmp_path) == 104857600
+    (tmp_path / "memory.max").write_text("52428800\n")
+    assert doctor._cgroup_limit(tmp_path) == 52428800
+
+
 def test_command_prints_json_and_ends_with_one_when_something_is_broken(tmp_path):
     import os
 

@@ -41,6 +41,30 @@ class Place:
     client: Any = None
 
 
+def surroundings(place: Place) -> list[Finding]:
+    """Where this is: on a hub, in an image, or on somebody's own machine; and that clusters will run the same image."""
+    env = place.environment
+    kind = env.get("VADOSE_ON_HUB")
+    if kind == "kubernetes":
+        image = env.get("JUPYTER_IMAGE_SPEC", "an image that is not named")
+        asked = env.get("DASK_GATEWAY__CLUSTER__OPTIONS__IMAGE", "")
+        if asked not in ("", "{JUPYTER_IMAGE_SPEC}", image):
+            return [
+                Finding(
+                    "place",
+                    DOUBT,
+                    f"a hub, {image}; but clusters will run {asked}",
+                    "unset DASK_GATEWAY__CLUSTER__OPTIONS__IMAGE: workers must run what the notebook runs",
+                )
+            ]
+        return [Finding("place", GOOD, f"a hub, {image}")]
+    if kind:
+        return [Finding("place", GOOD, "a hub on one machine")]
+    if "VADOSE_FILES" in env or Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
+        return [Finding("place", GOOD, "the image, without a hub")]
+    return [Finding("place", GOOD, "a machine of one's own")]
+
+
 def versions(place: Place) -> list[Finding]:
     """The packages of the storage stack are there, and new enough for what is asked of them."""
     found, missing = {}, []
@@ -75,7 +99,7 @@ def cluster_versions(place: Place) -> list[Finding]:
         {
             f"{name} {here.get(name)} here, {found.get(name)} on {where if where == 'scheduler' else 'workers'}"
             for where, found in there.items()
-            for name in STACK
+            for name in here
             if found.get(name) != here.get(name)
         }
     )
@@ -92,7 +116,9 @@ def cluster_versions(place: Place) -> list[Finding]:
 
 
 def _stack_versions() -> dict[str, str]:
-    out = {}
+    import platform
+
+    out = {"python": ".".join(platform.python_version_tuple()[:2])}
     for name in STACK:
         try:
             out[name] = importlib.metadata.version(name)
@@ -113,17 +139,30 @@ def memory(place: Place) -> list[Finding]:
     return [Finding("memory", GOOD, seen)]
 
 
-def _cgroup_limit() -> int:
-    path = Path("/sys/fs/cgroup/memory.max")
-    try:
-        text = path.read_text().strip()
-    except OSError:
-        return 0
-    return int(text) if text.isdigit() else 0
+def _cgroup_limit(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """The container's memory limit in bytes under either version of cgroups; 0 where there is none."""
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            text = (root / name).read_text().strip()
+        except OSError:
+            continue
+        # Version 1 writes a number near 2^63 where there is no limit.
+        if text.isdigit() and int(text) < 1 << 60:
+            return int(text)
+    return 0
 
 
 def home_space(place: Place) -> list[Finding]:
     """Room at home: a full home stops a notebook server from starting."""
+    if place.environment.get("VADOSE_HOME_FULL"):
+        return [
+            Finding(
+                "home",
+                BAD,
+                f"{place.home} takes no more writes (full, or read-only); this server runs without it",
+                "du -xh --max-depth=2 ~ | sort -h | tail shows what is large; delete what can be made again, then restart the server",
+            )
+        ]
     usage = shutil.disk_usage(place.home)
     seen = f"{usage.free / 1e9:.1f} GB free of {usage.total / 1e9:.0f} GB in {place.home}"
     if usage.free < 0.2e9:
@@ -273,6 +312,7 @@ def gateway(place: Place) -> list[Finding]:
 
 
 CHECKS: tuple[Callable[[Place], list[Finding]], ...] = (
+    surroundings,
     versions,
     cluster_versions,
     memory,

@@ -105,7 +105,7 @@ def test_a_class_comes_in_at_once_and_nobody_fails(tmp_path):
     if free < LEARNERS * GIB_EACH + 1:
         pytest.skip(f"cannot run here: {LEARNERS} learners need {LEARNERS * GIB_EACH + 1:.0f} GiB, {free:.0f} are free")
     users = [f"learner{k:02d}" for k in range(LEARNERS)]
-    hub = start(tmp_path / "hub", "--users", ",".join(users), "--no-s3")
+    hub = start(tmp_path / "hub", "--users", ",".join(users), "--shared-account", "--no-s3")
     try:
         gate = threading.Barrier(LEARNERS)
         begin = time.monotonic()

@@ -161,3 +161,12 @@ def test_figures_of_the_docs_are_the_plans():
     assert f"about {made.cost:.0f} USD" in said
     assert f"{made.nodes} nodes" in said
     assert json.loads(workshop.PRICES.read_text())["as_of"] in said
+
+
+def test_names_of_a_large_class_are_a_list_and_not_a_file(tmp_path):
+    from vadose.cli.hub import _names
+
+    names = [f"learner{k:02d}" for k in range(70)]
+    assert _names(",".join(names)) == names
+    (tmp_path / "class.txt").write_text("# monday\nana\n\nben\n")
+    assert _names(str(tmp_path / "class.txt")) == ["ana", "ben"]

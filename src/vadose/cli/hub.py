@@ -137,8 +137,9 @@ def _detach(state) -> None:
 def _names(users: str | None) -> list[str] | None:
     if users is None:
         return None
-    path = Path(users)
-    text = path.read_text() if path.is_file() else users.replace(",", "\n")
+    # A class's list is longer than any file name may be.
+    is_file = "," not in users and len(users) < 4096 and Path(users).is_file()
+    text = Path(users).read_text() if is_file else users.replace(",", "\n")
     names = [n.strip() for n in text.splitlines() if n.strip() and not n.strip().startswith("#")]
     if not names:
         raise click.UsageError(f"--users {users!r} names nobody; write --users ana,ben or a file with one name a line")
