@@ -14,6 +14,7 @@ from vadose.errors import VadoseInputError, unknown_name
 
 #: Standard error of the factory calibration for mineral soil [m3 m-3].
 FACTORY_ERROR = 0.03
+NAT = np.datetime64("NaT", "s")
 
 
 def teros_mineral(raw: Any) -> Any:
@@ -102,8 +103,8 @@ class Calibration:
     residual: float = float("nan")
     low: float = float("-inf")  # raw range that the calibration was made for
     high: float = float("inf")
-    valid_from: np.datetime64 = np.datetime64("NaT")
-    valid_through: np.datetime64 = np.datetime64("NaT")
+    valid_from: np.datetime64 = NAT
+    valid_through: np.datetime64 = NAT
     source: str = ""
 
     def __post_init__(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from vadose.errors import VadoseInputError
+
 #: Values a group must have before its median says anything.
 MAD_MINIMUM = 100
 DAY = np.timedelta64(1, "D")
@@ -47,7 +49,7 @@ def far_from_median(
     out = np.zeros(values.shape, dtype=bool)
     edges = np.flatnonzero(np.diff(group)) + 1 if group.size else np.array([], int)
     if group.size and (np.diff(group) < 0).any():
-        raise ValueError("times must be sorted")
+        raise VadoseInputError("times must be sorted before groups of them are compared")
     for start, stop in zip(np.r_[0, edges], np.r_[edges, group.size]):
         part = values[start:stop]
         if part.shape[0] < minimum:
@@ -61,7 +63,7 @@ def far_from_median(
     return out
 
 
-def outside(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def outside(values: np.ndarray, low: np.ndarray | float, high: np.ndarray | float) -> np.ndarray:
     """Where a value is below `low` or above `high` of its sensor; limits that are missing never flag."""
     with np.errstate(invalid="ignore"):
         return (values < low) | (values > high)

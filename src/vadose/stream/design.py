@@ -28,7 +28,8 @@ FILES = {
 #: Numbers that loggers write when they have none.
 NO_DATA = (-9999.0, -99999.0, 7999.0, -7999.0)
 _COLUMNS = ("Logger", "Table", "loggernet_variable", "Site", "Plot", "Instrument", "Instrument_ID", "Sensor_ID", "Location", "valid_through", "research_name")  # fmt: skip
-NAT = np.datetime64("NaT")
+NAT = np.datetime64("NaT", "s")
+HOUR = np.timedelta64(3600, "s")
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Variable:
     description: str = ""
     grouping: str = ""  # "month", "week", "day" or no median check
     threshold: float = 8.0
-    max_gap: np.timedelta64 = np.timedelta64(3600, "s")  # longest gap that may be interpolated
+    max_gap: np.timedelta64 = HOUR  # longest gap that may be interpolated
     annual_cycle: bool = False
 
 
@@ -280,7 +281,8 @@ def _calibrations(path: Path) -> dict[tuple[str, str], tuple[Calibration, ...]]:
             tuple(json.loads(row["coefficients"])) if row.get("coefficients") else (),
             tuple(tuple(r) for r in json.loads(row["covariance"])) if row.get("covariance") else (),
             _number(row.get("residual", "")),
-            *(v if not np.isnan(v) else d for v, d in ((_number(row.get("raw_low", "")), -np.inf), (_number(row.get("raw_high", "")), np.inf))),
+            _number(row.get("raw_low", "") or "-inf"),
+            _number(row.get("raw_high", "") or "inf"),
             _date(row.get("valid_from", ""), where), _date(row.get("valid_through", ""), where), row.get("source", ""),
         )  # fmt: skip
         out.setdefault((row["sensor"], row["research_name"]), []).append(made)

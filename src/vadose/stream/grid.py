@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,7 +121,7 @@ def merge(grids: list[Grid], columns: int) -> Grid:
     if len(grids) == 1:
         return grids[0]
     ordered = sorted(grids, key=lambda g: g.time[0])
-    if all(a.time[-1] < b.time[0] for a, b in zip(ordered, ordered[1:])):
+    if all(a.time[-1] < b.time[0] for a, b in itertools.pairwise(ordered)):
         return Grid(*(np.concatenate([getattr(g, f) for g in ordered]) for f in ("time", "raw", "rank", "flag")))
     out = Grid.empty(np.unique(np.concatenate([g.time for g in grids])), columns)
     for grid in grids:

@@ -303,6 +303,8 @@ def run(
     with locked(base):
         landing, ledger, table = Landing(base), Ledger(base), Table(base)
         report = Report()
+        if not ledger.sources:
+            landing.seen.clear()
         for landed in landing.land(chosen["inputs"], storage_options=storage_options):
             report.landed += 1
             known = ledger.sources.get(landed.sha256)
@@ -311,6 +313,7 @@ def run(
                     landed, "unreadable" if landed.problem else "new", reason=landed.problem
                 )
         ledger.save()
+        landing.save()
         stored = table.files()
         jobs = _jobs(base, chosen["design"], design, ledger, stored, cells)
         tell(f"{report.landed} files landed, {len(jobs)} streams to do")

@@ -87,16 +87,16 @@ class Landing:
         return self.root / sha256[:2] / sha256
 
     def land(self, places: Iterable[str | Path], *, storage_options: dict | None = None) -> Iterator[Landed]:
-        """New or changed files below folders, prefixes or file names. What was seen with the same size and date is not opened."""
-        try:
-            for address, mark, open_file in _listing(places, storage_options):
-                if self.seen.get(address, [None])[0] == mark:
-                    continue
-                landed = self._land_one(address, open_file)
-                yield landed
-                self.seen[address] = [mark, landed.sha256]
-        finally:
-            self.save()
+        """New or changed files below folders, prefixes or file names. What was seen with the same size and date is not opened.
+
+        Call `save` when what became of them is written down: a run that dies before lands them again.
+        """
+        for address, mark, open_file in _listing(places, storage_options):
+            if self.seen.get(address, [None])[0] == mark:
+                continue
+            landed = self._land_one(address, open_file)
+            self.seen[address] = [mark, landed.sha256]
+            yield landed
 
     def save(self) -> None:
         """Keep the list of what was seen (atomic)."""

@@ -107,17 +107,22 @@ def write_month(root: Path, stream: str, month: str, rows: pa.Table) -> str:
 
 
 def statistics(rows: pa.Table) -> dict[str, Any]:
-    """Row count and the range of time, for readers that skip files."""
-    ends = compute.min_max(rows.column("time"))
-    texts = {"min": lambda v: min(v), "max": lambda v: max(v)}
-    out: dict[str, Any] = {"numRecords": rows.num_rows, "nullCount": {}}
-    for side, key in (("min", "minValues"), ("max", "maxValues")):
-        stamp = ends[side].as_py()
-        names = {
-            n: texts[side](rows.column(n).combine_chunks().dictionary.to_pylist())
-            for n in ("site", "variable", "sensor")
-        }
-        out[key] = {"time": stamp.strftime("%Y-%m-%dT%H:%M:%S.%fZ")[:-4] + "Z", **names}
+    """Row count, missing values and range of every column: a column without them reads as all missing, and is skipped."""
+    out: dict[str, Any] = {"numRecords": rows.num_rows, "nullCount": {}, "minValues": {}, "maxValues": {}}
+    for name in rows.column_names:
+        column = rows.column(name)
+        out["nullCount"][name] = column.null_count
+        if name in TEXTS:
+            words = column.combine_chunks().dictionary.to_pylist()
+            low, high = min(words), max(words)
+        else:
+            ends = compute.min_max(column)
+            low, high = ends["min"].as_py(), ends["max"].as_py()
+        if low is None:
+            continue
+        if name == "time":
+            low, high = (v.strftime("%Y-%m-%dT%H:%M:%S.%fZ") for v in (low, high))
+        out["minValues"][name], out["maxValues"][name] = low, high
     return out
 
 

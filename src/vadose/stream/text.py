@@ -70,7 +70,10 @@ def stream_name(logger: str, table: str) -> str:
 
 def cells(line: str) -> list[str]:
     """One line's cells."""
-    return next(csv.reader([line]), [])
+    try:
+        return next(csv.reader([line]), [])
+    except csv.Error:
+        return line.split(",")  # a lone carriage return, an open quote
 
 
 def decode(raw: bytes) -> str:

@@ -1,0 +1,96 @@
+"""How late the data are: one page that opens from disk, with alerts, what is waiting and what could not be read."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from vadose.stream.ingest import bad_rows
+from vadose.stream.table import Table
+
+#: Hours without data after which a stream is in alarm.
+LATE_HOURS = 6.0
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """One stream: how far it reaches, how late that is, how much of it there is by month."""
+
+    stream: str
+    last: np.datetime64
+    hours_late: float
+    values: int
+    months: dict[str, int]
+
+    @property
+    def alert(self) -> bool:
+        """Silent for longer than LATE_HOURS."""
+        return self.hours_late > LATE_HOURS
+
+
+def status(root: str | Path, *, now: np.datetime64 | None = None) -> list[StreamState]:
+    """State of every stream from the table's own statistics (no data are read), the latest first."""
+    table = Table(root)
+    if not table.exists():
+        return []
+    moment = now if now is not None else np.datetime64(datetime.now(UTC).replace(tzinfo=None))
+    actions = (
+        pa.table(table.open().get_add_actions(flatten=True))
+        .select(["partition.stream", "partition.month", "num_records", "max.time"])
+        .to_pandas()
+    )
+    out = []
+    for stream, rows in actions.groupby("partition.stream"):
+        last = np.datetime64(
+            rows["max.time"].max().tz_localize(None) if rows["max.time"].dt.tz is not None else rows["max.time"].max()
+        )
+        hours = float((moment - last) / np.timedelta64(1, "s")) / 3600
+        months = {str(m): int(n) for m, n in zip(rows["partition.month"], rows["num_records"])}
+        out.append(StreamState(str(stream), last, hours, int(rows["num_records"].sum()), dict(sorted(months.items()))))
+    return sorted(out, key=lambda s: -s.hours_late)
+
+
+def page(root: str | Path, *, now: np.datetime64 | None = None) -> Path:
+    """Write `status.html` below the root (atomic) and give its path."""
+    base = Path(root)
+    states = status(base, now=now)
+    ledger = json.loads((base / "sources.json").read_text())["sources"] if (base / "sources.json").is_file() else {}
+    troubles = sorted({s["reason"] for s in ledger.values() if s["state"] in ("waiting", "unreadable")})
+    bad = bad_rows(base)
+    months = sorted({m for s in states for m in s.months})[-24:]
+    top = {s.stream: max(s.months.values(), default=1) for s in states}
+
+    def cell(s: StreamState, m: str) -> str:
+        share = s.months.get(m, 0) / top[s.stream]
+        return f'<td class="m" style="background:rgba(0,70,120,{share:.2f})" title="{m}: {s.months.get(m, 0):,} values"></td>'
+
+    rows = "".join(
+        f'<tr class="{"late" if s.alert else ""}"><td>{html.escape(s.stream)}</td><td>{str(s.last)[:16].replace("T", " ")}</td>'
+        f"<td>{'&#9888; ' if s.alert else ''}{s.hours_late:.1f}</td><td>{s.values:,}</td>{''.join(cell(s, m) for m in months)}</tr>"
+        for s in states
+    )
+    listed = "".join(f"<li>{html.escape(t)}</li>" for t in troubles) or "<li>none</li>"
+    shown = "".join(
+        f"<tr><td>{html.escape(b['file'])}</td><td>{b['line']}</td><td>{html.escape(b['reason'])}</td></tr>"
+        for b in bad[:200]
+    )
+    stamp = now if now is not None else np.datetime64(datetime.now(UTC).replace(tzinfo=None), "m")
+    text = f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>Sensor streams</title><style>
+body{{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1100px;color:#222}}table{{border-collapse:collapse;font-size:13px}}
+td,th{{padding:3px 10px;border-bottom:1px solid #ddd;text-align:left}}td.m{{padding:0;width:14px;border:1px solid #eee}}.late td{{background:#fff1e0}}</style>
+<h1>How late are the data?</h1><p>{len(states)} streams, {sum(s.values for s in states):,} values, {sum(s.alert for s in states)} silent for more than {LATE_HOURS:g} hours.
+Seen at {str(stamp)[:16].replace("T", " ")} UTC. Darker months hold more values.</p>
+<table><tr><th>stream</th><th>last value (UTC)</th><th>hours ago</th><th>values</th><th colspan="{max(len(months), 1)}">{months[0] if months else ""} to {months[-1] if months else ""}</th></tr>{rows}</table>
+<h2>Waiting or not readable</h2><ul>{listed}</ul><h2>Bad rows ({len(bad)})</h2><table><tr><th>file</th><th>line</th><th>why</th></tr>{shown}</table></html>"""
+    final = base / "status.html"
+    temporary = base / f".status.{os.getpid()}"
+    temporary.write_text(text)
+    temporary.replace(final)
+    return final

@@ -1,0 +1,174 @@
+"""Immutable versions of a stream's data: L0 as logged, L1 calibrated and flagged, L2 averaged; each with what changed since the last."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as compute
+import pyarrow.parquet as pq
+
+from vadose.errors import NotFoundError, VadoseInputError, unknown_name
+from vadose.stream.aggregate import aggregate, plot_means
+from vadose.stream.design import read_design
+from vadose.stream.flags import STREAM_FLAGS
+from vadose.stream.ingest import settings
+from vadose.stream.table import Table
+
+LEVELS = ("L0", "L1", "L2")
+COLUMNS = {
+    "L0": ["site", "plot", "sensor", "variable", "column", "time", "raw", "source"],
+    "L1": ["site", "plot", "sensor", "variable", "time", "raw", "value", "standard_error", "flag", "source"],
+}
+MEANING = {
+    "site": ("N/A", "Site code"), "plot": ("N/A", "Plot code"), "sensor": ("N/A", "Site, plot, instrument and number of the sensor"),
+    "variable": ("N/A", "Measurement name; ends with the depth"), "column": ("N/A", "Column name in the logger's table"),
+    "time": ("ISO 8601 UTC", "Time of the reading, or middle of the averaging step"), "raw": ("as logged", "Number that the logger wrote"),
+    "value": ("see variables.csv", "Calibrated value; in L2 the mean of values without doubt"),
+    "standard_error": ("as value", "Standard error of the calibration (1 sigma)"),
+    "flag": ("1", "Bit mask: " + "; ".join(f"{r.mask} {r.code} {r.sentence}" for r in STREAM_FLAGS.rows)),
+    "source": ("1", "Number of the source file; see sources.csv"), "n_avg": ("1", "Number of values in the mean; 0 with a value: interpolated"),
+    "n_drop": ("1", "Number of values left out because of a flag"), "interpolated": ("1", "1 where a short gap was filled"),
+}  # fmt: skip
+
+
+def release(root: str | Path, level: str, version: str, *, form: str = "parquet", step: str = "15min") -> Path:
+    """Write `releases/<level>/<version>` of the table as it is now. A version that exists is never written again.
+
+    One file a site, plot, variable and year, named as COMPASS-FME names its own; beside them variables.csv, sources.csv,
+    columns.csv, README.txt, changes.json (against the last version of this level) and manifest-sha256.txt.
+    """
+    base = Path(root)
+    if level not in LEVELS:
+        raise unknown_name("level", level, LEVELS)
+    if not re.fullmatch(r"v\d+-\d+", version):
+        raise VadoseInputError(f"version {version!r}: write it as v<major>-<minor>, e.g. v1-0")
+    if form not in ("parquet", "csv"):
+        raise unknown_name("form", form, ("parquet", "csv"))
+    final = base / "releases" / level / version
+    if final.exists():
+        raise VadoseInputError(f"{final} exists; a release is never changed, give the next version")
+    table = Table(base)
+    if not table.exists():
+        raise NotFoundError(f"{base}: nothing committed yet; run `vadose stream run {base}` first")
+    design = read_design(settings(base)["design"])
+    work = final.with_name(f".{version}.{os.getpid()}")
+    shutil.rmtree(work, ignore_errors=True)
+    (work / "data").mkdir(parents=True)
+    number = table.version()
+    try:
+        groups = _groups(table, number)
+        for site, plot, variable, year in groups:
+            rows = _rows(table, number, site, plot, variable, year)
+            if level == "L2":
+                gaps = {variable: design.variable(variable).max_gap}
+                begin, end = np.datetime64(f"{year}-01-01"), np.datetime64(f"{year}-12-31T23:45")
+                means = aggregate(rows.to_pandas(), step=step, max_gap=gaps, start=begin, stop=end)
+                _write(
+                    work,
+                    f"{site}_{plot}_{year}_{variable}_L2_plot-mean_{version}",
+                    pa.Table.from_pandas(plot_means(means), preserve_index=False),
+                    form,
+                )
+                out = pa.Table.from_pandas(
+                    means.assign(interpolated=means["interpolated"].astype("int8")), preserve_index=False
+                )
+            else:
+                out = rows.select(COLUMNS[level])
+            _write(work, f"{site}_{plot}_{year}_{variable}_{level}_{version}", out, form)
+        _explain(base, work, level, version, number, design, [g[2] for g in groups])
+        _manifest(work)
+        work.replace(final)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    return final
+
+
+def _groups(table: Table, version: int) -> list[tuple[str, str, str, int]]:
+    rows = table.read(columns=["site", "plot", "variable", "month"], version=version)
+    keys = rows.group_by(["site", "plot", "variable", "month"]).aggregate([]).to_pylist()
+    return sorted({(k["site"], k["plot"], k["variable"], int(k["month"][:4])) for k in keys})
+
+
+def _rows(table: Table, version: int, site: str, plot: str, variable: str, year: int) -> pa.Table:
+    field = compute.field
+    wanted = (field("site") == site) & (field("plot") == plot) & (field("variable") == variable)
+    wanted &= (field("month") >= f"{year}-01") & (field("month") <= f"{year}-12")
+    return table.read(filters=wanted, version=version).sort_by([("sensor", "ascending"), ("time", "ascending")])
+
+
+def _write(work: Path, name: str, rows: pa.Table, form: str) -> None:
+    if form == "parquet":
+        pq.write_table(rows, work / "data" / f"{name}.parquet", compression="zstd", store_schema=False)
+        return
+    frame = rows.to_pandas()
+    frame["time"] = pd.to_datetime(frame["time"], utc=True).dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    for column in frame.columns[frame.isna().any()]:
+        frame[column] = frame[column].fillna("N/A" if frame[column].dtype == object else -9999)
+    frame.to_csv(work / "data" / f"{name}.csv", index=False, lineterminator="\n", float_format="%.10g")
+
+
+def _explain(base: Path, work: Path, level: str, version: str, number: int, design, used: list[str]) -> None:
+    names = [v for v in design.variables.values() if v.name in set(used)]
+    fields = ("name", "sensor_units", "units", "conversion", "low", "high", "description", "grouping", "threshold")
+    pd.DataFrame([{f: getattr(v, f) for f in fields} for v in names], columns=list(fields)).to_csv(
+        work / "variables.csv", index=False
+    )
+    ledger = json.loads((base / "sources.json").read_text())["sources"]
+    sources = [{"source": s["landed"]["rank"], "sha256": k, "file": s["landed"]["name"], "rows": s["rows"], "bad_rows": s["bad"], "first": s["first"], "last": s["last"]}
+               for k, s in sorted(ledger.items()) if s["state"] == "done"]  # fmt: skip
+    pd.DataFrame(sources).to_csv(work / "sources.csv", index=False)
+    pd.DataFrame([(k, *v) for k, v in MEANING.items()], columns=["column", "units", "definition"]).to_csv(
+        work / "columns.csv", index=False
+    )
+    digests = {p.name: _sha(p) for p in sorted((work / "data").iterdir())}
+    (work / "changes.json").write_text(json.dumps(_changes(base / "releases" / level, version, digests), indent=1))
+    (work / "release.json").write_text(
+        json.dumps({"level": level, "version": version, "table_version": number, "files": digests}, indent=1)
+    )
+    said = {
+        "L0": "as logged",
+        "L1": "calibrated and flagged, nothing removed",
+        "L2": "means of values without doubt on a complete time axis",
+    }[level]
+    (work / "README.txt").write_text(
+        f"Sensor stream, level {level} ({said}), version {version}.\n\nOne file a site, plot, year and variable: SITE_PLOT_YEAR_VARIABLE_{level}_{version}.\n"
+        "columns.csv says what each column is, variables.csv gives units and limits, sources.csv the logger files (sha256),\n"
+        "changes.json what differs from the version before. Times are UTC. Missing: empty in parquet, -9999 or N/A in CSV.\n"
+        "manifest-sha256.txt holds the hash of every file; check it with: sha256sum -c manifest-sha256.txt\n"
+    )
+
+
+def _changes(folder: Path, version: str, digests: dict[str, str]) -> dict:
+    def order(name: str) -> tuple[int, ...]:
+        return tuple(int(k) for k in name.lstrip("v").split("-"))
+
+    earlier = sorted(
+        (p.name for p in folder.iterdir() if re.fullmatch(r"v\d+-\d+", p.name) and order(p.name) < order(version)),
+        key=order,
+    )
+    if not earlier:
+        return {"since": None, "added": sorted(digests), "removed": [], "changed": []}
+    last = earlier[-1]
+    before = json.loads((folder / last / "release.json").read_text())["files"]
+    old = {k.replace(last, "*"): v for k, v in before.items()}
+    new = {k.replace(version, "*"): v for k, v in digests.items()}
+    changed = sorted(k for k in new if k in old and new[k] != old[k])
+    return {"since": last, "added": sorted(new.keys() - old), "removed": sorted(old.keys() - new), "changed": changed}
+
+
+def _sha(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _manifest(work: Path) -> None:
+    lines = [f"{_sha(p)}  {p.relative_to(work)}" for p in sorted(work.rglob("*")) if p.is_file()]
+    (work / "manifest-sha256.txt").write_text("\n".join(lines) + "\n")
