@@ -22,7 +22,7 @@ from real_hub import Hub, start, stop, vadose
 pytestmark = [pytest.mark.hub, pytest.mark.slow]
 #: One learner is Lab's server and one kernel: about 0.2 GB measured here.
 LEARNERS = int(os.environ.get("VADOSE_LEARNERS", "70"))
-GIB_EACH = 0.25
+GIB_EACH = 0.2
 
 
 def first_cell(hub: Hub, session: requests.Session, user: str) -> str:

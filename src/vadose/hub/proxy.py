@@ -14,8 +14,12 @@ def main() -> None:
     """`python -m vadose.hub.proxy ...`: the options of configurable-http-proxy."""
     from configurable_http_proxy import configproxy, handlers
     from configurable_http_proxy.cli import main as run
-    from tornado.httpclient import HTTPClientError
+    from tornado.httpclient import AsyncHTTPClient, HTTPClientError
     from tornado.websocket import websocket_connect
+
+    # As released, ten requests at a time go through and the eleventh waits 20 seconds at most: of a class of 70 that logs in at
+    # once, 50 were turned away (503). A request may also take longer than 20 seconds: a kernel on a busy machine, a large download.
+    AsyncHTTPClient.configure(None, max_clients=2000, defaults={"connect_timeout": 60.0, "request_timeout": 600.0})
 
     class FaithfulHandler(handlers.ProxyHandler):
         def _get_proxy_request(self, *args, **kwargs):
@@ -37,6 +41,8 @@ def main() -> None:
                 return
             parts = urllib.parse.urlparse(target)
             request = self._get_proxy_request(parts._replace(scheme=parts.scheme.replace("http", "ws")).geturl())
+            # A websocket is opened by asking, too, and a busy machine takes its time to answer.
+            request.connect_timeout, request.request_timeout = 60.0, 600.0
             asked = [p.strip() for p in self.request.headers.get("Sec-WebSocket-Protocol", "").split(",") if p.strip()]
             for header in [h for h in request.headers if h.lower().startswith("sec-websocket")]:
                 del request.headers[header]
