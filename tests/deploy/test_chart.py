@@ -15,8 +15,7 @@ import threading
 
 import pytest
 import yaml
-
-from conftest import CHART, OWN, ROOT, STACKS, Chart, merged, one
+from rendered_chart import CHART, OWN, ROOT, STACKS, Chart, merged, one
 
 pytestmark = pytest.mark.deploy
 KUBERNETES = "1.34"

@@ -13,9 +13,8 @@ from unittest.mock import Mock
 
 import pytest
 import yaml
+from rendered_chart import ROOT, STACKS, Chart, one
 from traitlets.config import Config
-
-from conftest import ROOT, STACKS, Chart, one
 
 pytestmark = pytest.mark.deploy
 KUBERNETES = "1.34"
