@@ -13,12 +13,15 @@ from vadose.benchmark.constraint import (
     performance_independence,
     weight_posterior,
 )
+from vadose.benchmark.recipe import Recipe, read
 from vadose.benchmark.relationship import interact, partial_correlation, relate
+from vadose.benchmark.run import run
 from vadose.benchmark.scores import SCHEMES, SCORES
 
 __all__ = [
     "SCHEMES",
     "SCORES",
+    "Recipe",
     "baseline",
     "bayesian_average",
     "emergent_constraint",
@@ -27,7 +30,9 @@ __all__ = [
     "partial_correlation",
     "perfect_model_radius",
     "performance_independence",
+    "read",
     "relate",
+    "run",
     "score",
     "table",
     "weight_posterior",

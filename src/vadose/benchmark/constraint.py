@@ -216,7 +216,8 @@ def weight_posterior(
     for c in range(chains):
         z = generator.normal(0, 1, m - 1)
         here, w = log_density(z)
-        step, covariance, past = 0.5, np.eye(m - 1), []
+        step, past = 0.5, []
+        covariance: np.ndarray = np.eye(m - 1)
         for k in range(2 * draws):
             new = z + step * covariance @ generator.normal(0, 1, m - 1)
             there, w_new = log_density(new)

@@ -60,7 +60,8 @@ def relate(reference: Samples, model: Samples, *, bins: int = BINS, draws: int =
     """Curves, scores and 90 % intervals (by drawing spatial blocks with replacement)."""
     if min(reference.driver.size, model.driver.size) < 10:
         raise TooFewSamplesError("a relationship needs at least ten samples on each side")
-    edges = np.linspace(*_limits(reference.driver, model.driver), bins + 1)
+    lowest, highest = _limits(reference.driver, model.driver)
+    edges = np.linspace(lowest, highest, bins + 1)
     sides = (reference, model)
     counts = [_by_block(s, edges) for s in sides]
     curve, share = _curves([c.sum(axis=1) for c in counts])
@@ -123,7 +124,8 @@ def _score(curve):
 
 
 def _joint(reference, model, edges, bins):
-    other = np.linspace(*_limits(reference.response, model.response), bins + 1)
+    lowest, highest = _limits(reference.response, model.response)
+    other = np.linspace(lowest, highest, bins + 1)
     tables = [
         np.bincount(_place(s.driver, edges) * bins + _place(s.response, other), s.weight, minlength=bins * bins)
         for s in (reference, model)

@@ -13,6 +13,7 @@ from vadose.errors import VadoseError
 #: Command -> (module holding it, one line of help). The module loads only when its command runs.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("vadose.cli.run", "a study file to results and a report"),
+    "benchmark": ("vadose.cli.benchmark", "models against references: a recipe to scores and pages"),
     "catalog": ("vadose.cli.catalog", "describe, index, check and publish data sets"),
     "stream": ("vadose.cli.stream", "logger files to calibrated, flagged, released data"),
     "metadata": ("vadose.cli.metadata", "is a file's metadata good enough, and what is missing"),

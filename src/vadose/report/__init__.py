@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vadose.report.benchmark import write_benchmark
 from vadose.report.page import write
 
-__all__ = ["write"]
+__all__ = ["write", "write_benchmark"]

@@ -1,0 +1,84 @@
+"""At what pace soil dries after rain: where reference and model are both daily and bring precipitation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from vadose.benchmark.cells import places
+from vadose.benchmark.compare import Pair
+from vadose.benchmark.records import Record
+from vadose.diagnostics.drydown import drydowns
+
+#: Cells of a model that are looked at: drydowns are fitted one by one.
+MOST_CELLS = 400
+
+
+def drydown_rows(reference: Record, model: Record, measured: Pair) -> pd.DataFrame | None:
+    """Median e-folding time [d] of drydowns of both, and exp(-|ln ratio|), by region; None where either is not daily."""
+    found = []
+    for side in (reference, model):
+        data = side.daily
+        if (
+            data is None
+            or "soil_moisture" not in data
+            or "precipitation_flux" not in data
+            or data["time"].dtype.kind != "M"
+        ):
+            return None
+        found.append(_paces(data))
+    rows = []
+    for k, region in enumerate(measured.regions):
+        inside = measured.inside[k]
+        lat, lon = measured.cells.lat[inside], measured.cells.lon[inside]
+        if lat.size == 0:
+            continue
+        box = (lat.min() - 1, lat.max() + 1, lon.min() - 1, lon.max() + 1)
+        middle = [
+            float(np.nanmedian(p[(a >= box[0]) & (a <= box[1]) & (o >= box[2]) & (o <= box[3])])) if p.size else np.nan
+            for a, o, p in found
+        ]
+        score = float(np.exp(-abs(np.log(middle[1] / middle[0])))) if min(middle) > 0 else np.nan
+        n = int(np.isfinite(found[1][2]).sum())
+        rows += [
+            _row(region, "score", "drydown", score, n, "1"),
+            _row(region, "quantity", "reference_drydown", middle[0], n, "d"),
+            _row(region, "quantity", "model_drydown", middle[1], n, "d"),
+        ]
+    return pd.DataFrame(rows)
+
+
+def _row(region, kind, statistic, value, n, units):
+    return {
+        "region": region,
+        "kind": kind,
+        "statistic": statistic,
+        "value": value,
+        "low": np.nan,
+        "high": np.nan,
+        "n": n,
+        "units": units,
+    }
+
+
+def _paces(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    moisture, rain = data.soil_moisture, data.precipitation_flux
+    if np.median(np.diff(data["time"].values)) < np.timedelta64(20, "h"):
+        moisture, rain = (a.resample(time="D").mean().assign_attrs(a.attrs) for a in (moisture, rain))
+    space = [d for d in moisture.dims if d != "time"]
+    lat, lon = places(moisture)
+    flat, water = (
+        a.transpose("time", *space).stack(place=space)
+        if len(space) > 1
+        else a.rename({space[0]: "place"}).transpose("time", "place")
+        for a in (moisture, rain)
+    )
+    at = np.linspace(0, lat.size - 1, min(lat.size, MOST_CELLS)).astype(int)
+    fitted = drydowns(
+        flat.isel(place=at).drop_vars(["place", "lat", "lon", "station"], errors="ignore").load(),
+        water.isel(place=at).drop_vars(["place", "lat", "lon", "station"], errors="ignore").load(),
+    )
+    tau = fitted["time_scale"]
+    event = [d for d in tau.dims if d != "place"]
+    return lat[at], lon[at], np.broadcast_to(tau.median(event).values, at.shape)

@@ -1,0 +1,314 @@
+"""A source of a recipe to monthly records: found, opened lazily, in our names and units, on the wanted layer.
+
+Nothing is loaded here except station series; grids stay lazy until they are measured in blocks of time.
+"""
+
+from __future__ import annotations
+
+import glob
+import warnings
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from vadose import cf, constants, products, qc, units
+from vadose.benchmark.recipe import Recipe, Source
+from vadose.errors import DimensionError, NotFoundError, UnreadableFileError, VadoseError
+from vadose.harmonize import layers_to_layer
+from vadose.products.opening import open_product
+from vadose.vocabulary import VARIABLES
+
+#: Steps of a file that are one task: bounds what is in memory, whatever the length of the record.
+CHUNK = 48
+#: Share of the wanted layer that a product's own layer must cover to stand for it.
+LEAST_COVER = 0.45
+#: Bits of a gridded product's flag that say: this is no soil moisture.
+BAD = ("frozen", "snow", "snow_or_frozen", "dense_vegetation", "no_convergence", "unphysical", "out_of_range")
+READERS = ("ismn", "uscrn", "ameriflux")
+#: A monthly record made from daily data is kept in memory up to this many values, so that each file is read once.
+MOST_HELD = 20_000_000
+HELD_RECORDS = 12
+
+
+@dataclass(frozen=True)
+class Record:
+    """Monthly `values` (time, place), their standard error if known, the share of land by flat position, and what was done."""
+
+    values: xr.DataArray
+    error: xr.DataArray | None
+    land: np.ndarray | None
+    notes: tuple[str, ...]
+    daily: xr.Dataset | None = None
+
+
+def dataset(source: Source, recipe: Recipe) -> xr.Dataset:
+    """The canonical Dataset of a source, lazily, cut to the recipe's period. Raises what opening raised, or NotFoundError."""
+    if source.collection:
+        out = open_product(source.collection, time=recipe.period, where=dict(source.where) or None)
+    elif source.study:
+        path = Path(source.study) / "merged.zarr"
+        if not path.exists():
+            raise NotFoundError(f"{path} is not there; make it first: vadose run STUDY --output {source.study}")
+        out = xr.open_zarr(path, consolidated=False)
+    else:
+        out = _files(source)
+    if source.places:
+        names = [str(s) for s in out.station.values]
+        missing = sorted(set(names) - set(source.places))
+        if missing:
+            raise NotFoundError(
+                f"source {source.name!r}: no place is given for station {', '.join(missing)}; 'places' has {', '.join(source.places)}"
+            )
+        at = np.array([source.places[n] for n in names])
+        out = out.assign_coords(lon=("station", at[:, 0]), lat=("station", at[:, 1]))
+    if recipe.period is not None:
+        first, last = recipe.period
+        if out.sizes.get("time", 0) != 12:  # twelve steps may be a climatology, whose year means nothing
+            out = out.sel(time=slice(first, last))
+        if out.sizes["time"] == 0:
+            raise NotFoundError(f"source {source.name!r} has nothing in {first} to {last}")
+    return out
+
+
+def _files(source: Source) -> xr.Dataset:
+    names = sorted({n for pattern in source.files for n in (glob.glob(pattern) or [pattern])})
+    missing = [n for n in names if "://" not in n and not Path(n).exists()]
+    if missing:
+        raise UnreadableFileError(f"source {source.name!r}: no file matches {', '.join(missing)}")
+    if source.product in READERS:
+        parts = [products.module(str(source.product)).open(n) for n in names]
+        return parts[0] if len(parts) == 1 else xr.concat(parts, "station", join="outer")
+    by_variables: dict[frozenset, list[xr.Dataset]] = {}
+    for name in names:
+        raw = xr.open_zarr(name, consolidated=None) if name.rstrip("/").endswith(".zarr") else xr.open_dataset(name)
+        if "time" not in raw.dims:
+            continue
+        one = products.standardize(raw.chunk(time=CHUNK), str(source.product))
+        by_variables.setdefault(frozenset(map(str, one.data_vars)), []).append(one)
+    if not by_variables:
+        raise UnreadableFileError(f"source {source.name!r}: none of {len(names)} file(s) has a time dimension")
+    joined = [
+        p[0]
+        if len(p) == 1
+        else xr.concat(p, "time", data_vars="minimal", coords="minimal", compat="override").sortby("time")
+        for p in by_variables.values()
+    ]
+    return xr.merge([_months(d) for d in joined], join="outer", compat="override", combine_attrs="override")
+
+
+def _months(data: xr.Dataset) -> xr.Dataset:
+    """Monthly stamps to the first of the month: files of one model stamp the middle, the end or the start."""
+    if not is_monthly(data):
+        return data
+    time = data["time"].dt
+    calendar = str(getattr(time, "calendar", "standard"))
+    stamps = [f"{y:04d}-{m:02d}" for y, m in zip(time.year.values, time.month.values, strict=True)]
+    whole = xr.date_range(
+        stamps[0],
+        periods=_span(time),
+        freq="MS",
+        calendar=calendar,
+        use_cftime=calendar not in ("standard", "gregorian", "proleptic_gregorian"),
+    )
+    at = {f"{t.year:04d}-{t.month:02d}": k for k, t in enumerate(whole)}
+    return data.assign_coords(time=whole[[at[s] for s in stamps]])
+
+
+def _span(time):
+    return int((time.year.values[-1] - time.year.values[0]) * 12 + time.month.values[-1] - time.month.values[0] + 1)
+
+
+def is_monthly(data: xr.Dataset | xr.DataArray) -> bool:
+    """Whether steps are months (a single step counts)."""
+    if data.sizes["time"] < 2:
+        return True
+    key = data["time"].dt.year.values * 12 + data["time"].dt.month.values
+    return bool((np.diff(key) >= 1).all())
+
+
+def monthly(values: xr.DataArray) -> xr.DataArray:
+    """Means of calendar months of what is there; monthly data stay as they are."""
+    if is_monthly(values):
+        return values
+    out = values.resample(time="MS").mean()
+    return out.assign_attrs(values.attrs)
+
+
+def record(source: Source, variable: str, layer: tuple[float, float] | None, recipe: Recipe) -> Record:
+    """Monthly record of a variable of a source in its vocabulary unit, on `layer` [m] if it is soil moisture.
+
+    Monthly files stay lazy; means of daily files are made once for all comparisons of a process.
+    """
+    return _made(_Key(repr((source, variable, layer, recipe.period)), source, variable, layer, recipe))
+
+
+@dataclass(frozen=True)
+class _Key:
+    """What makes a record the same record: its text; the rest travels along."""
+
+    text: str
+    source: Source = field(compare=False)
+    variable: str = field(compare=False)
+    layer: tuple[float, float] | None = field(compare=False)
+    recipe: Recipe = field(compare=False)
+
+
+@lru_cache(maxsize=HELD_RECORDS)
+def _made(key: _Key) -> Record:
+    source, variable, layer, recipe = key.source, key.variable, key.layer, key.recipe
+    with warnings.catch_warnings():
+        # months of a calendar without leap days keep their year and month, which is all that is used of them
+        warnings.filterwarnings("ignore", "Converting a CFTimeIndex", RuntimeWarning)
+        data = dataset(source, recipe)
+    notes: list[str] = []
+    if variable == "soil_moisture":
+        values, error = _moisture(data, layer, source, notes)
+    else:
+        values, error = _flux(data, variable, source, notes), None
+    values = values.transpose("time", ...)
+    daily = data if not is_monthly(data) else None
+    out = monthly(values)
+    if not is_monthly(values):
+        notes.append("months are means of the values there are")
+        error = None if error is None else _monthly_error(error)
+        if out.size <= MOST_HELD:
+            both = xr.Dataset({"values": out} if error is None else {"values": out, "error": error}).compute()
+            out, error = both["values"].rename(variable), both.get("error")
+    return Record(out, error, _land(source, out, notes), tuple(notes), daily)
+
+
+def _monthly_error(error):
+    """Half of the error variance is taken as common to the days of a month, half as independent."""
+    square = (error**2).resample(time="MS")
+    mean, count = square.mean(), error.resample(time="MS").count()
+    return np.sqrt(mean * (0.5 + 0.5 / count.where(count > 0)))
+
+
+def _moisture(data, layer, source, notes) -> tuple[xr.DataArray, xr.DataArray | None]:
+    error = data.get("soil_moisture_standard_error")
+    if "bottom" in data.coords and "station" in data.dims:
+        return _stations(data, layer, source, notes), None
+    if layer is not None and "soil_moisture_profile" in data:
+        bounds = np.asarray(data.layer_bnds.values, float)
+        if bounds.ndim == 3:  # merging with other files gave the bounds a time
+            bounds = bounds[0]
+        out = layers_to_layer(data.soil_moisture_profile, bounds, *layer, dim="layer").soil_moisture
+        if bounds[:, 1].max() - layer[0] >= 0.75 * (layer[1] - layer[0]):
+            notes.append(f"layers {_text(bounds)} m to {layer[0]:g}-{layer[1]:g} m by overlap")
+            return out.drop_vars(["depth", "depth_bnds"], errors="ignore"), None
+    if "soil_moisture" in data:
+        own = _own_layer(data)
+        if layer is not None and own is not None:
+            shared = max(0.0, min(own[1], layer[1]) - max(own[0], layer[0]))
+            if shared < LEAST_COVER * (layer[1] - layer[0]):
+                raise NotFoundError(
+                    f"source {source.name!r} has soil moisture of {own[0]:g}-{own[1]:g} m, which does not stand for {layer[0]:g}-{layer[1]:g} m"
+                )
+            if own != layer:
+                notes.append(f"{own[0]:g}-{own[1]:g} m stands for {layer[0]:g}-{layer[1]:g} m")
+        values = data.soil_moisture
+        flag = data.get("soil_moisture_flag")
+        if flag is not None and "flag_masks" in flag.attrs and "station" not in data.dims:
+            bad = [m for m in str(flag.attrs["flag_meanings"]).split() if m in BAD]
+            if bad:
+                values = values.where(~cf.has_flag(flag, *bad)).assign_attrs(values.attrs)
+                notes.append(f"values flagged {', '.join(bad)} are left out")
+        return values.drop_vars(["depth", "depth_bnds"], errors="ignore"), error
+    if "soil_moisture_content" in data and source.column_depth:
+        depth = source.column_depth
+        if layer is None or abs(layer[1] - depth) > 0.25 * depth:
+            raise NotFoundError(
+                f"source {source.name!r} has the water of 0-{depth:g} m only, which does not stand for {layer} m"
+            )
+        notes.append(f"water of the column over {depth:g} m")
+        values = (data.soil_moisture_content / (constants.WATER_DENSITY * depth)).assign_attrs(units="m3 m-3")
+        return values.rename("soil_moisture"), None
+    has = ", ".join(map(str, data.data_vars))
+    raise NotFoundError(
+        f"source {source.name!r} has no soil moisture (mrso alone needs 'column_depth' in m); it has {has}"
+    )
+
+
+def _text(bounds):
+    return " ".join(f"{a:g}-{b:g}" for a, b in bounds[:6]) + (" ..." if len(bounds) > 6 else "")
+
+
+def _own_layer(data):
+    if "depth_bnds" in data.variables and data.depth_bnds.ndim == 1:
+        low, high = (float(v) for v in data.depth_bnds.values)
+        return round(low, 6), round(high, 6)
+    return None
+
+
+def _stations(data, layer, source, notes):
+    """Series of stations whose sensors lie in the layer, of readings that quality control calls usable as liquid water."""
+    top, bottom = layer or (0.0, 0.1)
+    inside = (data.top.values >= top - 1e-6) & (data.bottom.values <= bottom + 0.05)
+    if not inside.any():
+        raise NotFoundError(f"source {source.name!r}: no station has a sensor in {top:g}-{bottom:g} m")
+    here = data.isel(station=np.flatnonzero(inside))
+    judged = qc.flag(here)
+    notes.append(f"{int(inside.sum())} stations; readings kept by quality control")
+    values = judged.soil_moisture.where(judged.liquid_valid).transpose("time", "station")
+    return values.drop_vars([c for c in values.coords if c not in ("time", "lat", "lon", "station")]).assign_attrs(
+        units="m3 m-3"
+    )
+
+
+def _flux(data, variable, source, notes) -> xr.DataArray:
+    wanted = VARIABLES[variable].units
+    if variable in data:
+        found = data[variable]
+    elif variable == "evaporative_fraction" and {"latent_heat_flux", "sensible_heat_flux"} <= set(data.data_vars):
+        heat = data.latent_heat_flux + data.sensible_heat_flux
+        found = (data.latent_heat_flux / heat.where(heat > 10.0)).assign_attrs(units="1")
+        notes.append("latent over latent and sensible heat, where their sum exceeds 10 W m-2")
+    elif variable == "evapotranspiration_flux" and "latent_heat_flux" in data:
+        warm = data.air_temperature if "air_temperature" in data else 288.15
+        found = (data.latent_heat_flux / constants.vaporization_heat(warm)).assign_attrs(units="kg m-2 s-1")
+        notes.append("latent heat flux over the heat of vaporization")
+    else:
+        raise NotFoundError(f"source {source.name!r} has no {variable}; it has {', '.join(map(str, data.data_vars))}")
+    extra = [d for d in found.dims if d not in ("time", "lat", "lon", "station", "ncol", "cell", "location", "lndgrid")]
+    if extra:
+        raise DimensionError(
+            f"{variable} of source {source.name!r} has dimension {', '.join(map(str, extra))}; give time and place"
+        )
+    return units.convert(found, wanted).drop_vars(["depth", "depth_bnds", "height"], errors="ignore").rename(variable)
+
+
+def _land(source: Source, values: xr.DataArray, notes: list[str]) -> np.ndarray | None:
+    """Share of land by flat position from the source's land fraction file (sftlf in %, LANDFRAC or landfrac as a share)."""
+    if source.land_fraction is None:
+        return None
+    with xr.open_dataset(source.land_fraction) as raw:
+        name = next((n for n in ("sftlf", "landfrac", "LANDFRAC", "land_fraction") if n in raw), None)
+        if name is None:
+            raise UnreadableFileError(
+                f"{source.land_fraction} holds no sftlf or landfrac; it holds {', '.join(map(str, raw.data_vars))}"
+            )
+        share = raw[name].load()
+    if "time" in share.dims:
+        share = share.isel(time=0)
+    share = share / 100.0 if float(share.max()) > 1.5 else share
+    shape = tuple(n for d, n in values.sizes.items() if d != "time")
+    if "lon" in share.dims and bool((share.lon > 180).any()):
+        share = share.assign_coords(lon=(share.lon + 180.0) % 360.0 - 180.0).sortby("lon")
+    if "lat" in share.dims:
+        share = share.sortby("lat")
+    if share.shape != shape:
+        raise DimensionError(f"land fraction of source {source.name!r} has shape {share.shape}, its data {shape}")
+    notes.append("cells count by their share of land")
+    return share.values.ravel()
+
+
+def try_record(source: Source, variable: str, layer: Any, recipe: Recipe) -> Record | str:
+    """The record, or why there is none."""
+    try:
+        return record(source, variable, layer, recipe)
+    except (VadoseError, OSError, ValueError, KeyError) as error:
+        return f"{type(error).__name__}: {error.args[0] if error.args else error}"
