@@ -20,7 +20,7 @@ from vadose.diagnostics.pentads import calendar_quantile, pentad_percentile, to_
 from vadose.diagnostics.regimes import budyko_dryness, soil_moisture_regime, water_limited
 from vadose.diagnostics.response_fit import benchmark_response
 from vadose.diagnostics.sensitivity import spatial_temporal_sensitivity, within_between
-from vadose.diagnostics.wavelet import band_share
+from vadose.diagnostics.wavelet import band_share, wavelet_spectrum
 from vadose.diagnostics.zones import aridity, koppen_geiger, main_group, monthly_climate, performance_table, zone_table
 
 __all__ = [
@@ -66,6 +66,7 @@ __all__ = [
     "trend",
     "volatility",
     "water_limited",
+    "wavelet_spectrum",
     "within_between",
     "zone_table",
 ]

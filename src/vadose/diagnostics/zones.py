@@ -162,7 +162,8 @@ def cell_area(data: xr.DataArray | xr.Dataset) -> xr.DataArray:
     """Relative cell areas cos(lat)."""
     if "lat" not in data.coords:
         raise DimensionError("area weights need a coordinate 'lat' in degrees")
-    return np.cos(np.deg2rad(data["lat"]))
+    lat = data["lat"]
+    return lat.copy(data=np.cos(np.deg2rad(lat.values)))
 
 
 def zone_table(

@@ -137,7 +137,7 @@ def error_estimates(
     good = out.error_variance.notnull().all(PRODUCT)
     pooled_here = xr.zeros_like(good)
     if zones is not None:
-        spatial = [d for d in anomalies.dims if d not in (PRODUCT, "time")]
+        spatial = [str(d) for d in anomalies.dims if d not in (PRODUCT, "time")]
         for number in names_of(zones):
             here = zones == number
             if number == 0 or not bool(here.any()):
