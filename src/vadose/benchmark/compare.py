@@ -74,7 +74,14 @@ def score(
     intervals (see `table`). Dask-backed records are read in blocks of time; no copy on another grid is made.
     """
     the = scoring.scheme(scheme)
-    measured = pair(reference, other, regions=regions, error=error, period=period, second=the.second)
+    measured = pair(
+        reference,
+        other,
+        regions=regions,
+        error=error,
+        period=period,
+        second=scoring.needs_second(the, error is not None),
+    )
     return table(measured, the, draws=draws, rng=rng)
 
 

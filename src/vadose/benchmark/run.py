@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -102,13 +103,14 @@ def run(
 def compute(recipe: Recipe, *, client: Any = None, tell: Tell = lambda _: None) -> Results:
     """The results of a recipe in memory."""
     results = Results(recipe)
-    inside = _regions(recipe, results)
+    with dask.config.set(scheduler="threads"):  # this process reads for itself, cluster or not
+        inside = _regions(recipe, results)
     tasks = [Task(recipe, p, r, m, inside) for p in recipe.leaves for r in p.references for m in recipe.models]
     if client is None:
         outcomes = [_told(t, tell) for t in tasks]
     else:
         tell(f"{len(tasks)} comparisons on a cluster")
-        outcomes = client.gather(client.map(evaluate, tasks, pure=False))
+        outcomes = client.gather(client.map(_alone, tasks, pure=False))
     frames: list[pd.DataFrame] = []
     curves: list[pd.DataFrame] = []
     interactions: list[pd.DataFrame] = []
@@ -150,6 +152,12 @@ def _told(task: Task, tell: Tell) -> Outcome:
     return evaluate(task)
 
 
+def _alone(task: Task) -> Outcome:
+    """On a worker: in its own thread, for a task that handed its reads back to the cluster would have files open in two threads."""
+    with dask.config.set(scheduler="synchronous"):
+        return evaluate(task)
+
+
 def evaluate(task: Task) -> Outcome:
     """Measure one model against one reference; a failure is an outcome too."""
     try:
@@ -170,7 +178,7 @@ def _evaluate(task: Task) -> Outcome:
         regions=task.inside,
         error=reference.error,
         period=recipe.period,
-        second=the.second,
+        second=scoring.needs_second(the, reference.error is not None),
         land=model.land,
     )
     notes = [f"reference: {n}" for n in reference.notes] + [f"model: {n}" for n in model.notes]

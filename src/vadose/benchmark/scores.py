@@ -101,6 +101,11 @@ def scheme(name: str) -> Scheme:
     return SCHEMES[name]
 
 
+def needs_second(the: Scheme, uncertain: bool) -> bool:
+    """Whether a scheme has to read the records again: ilamb3 only to take a known uncertainty off every sample's error."""
+    return the.second and (uncertain or the.name != "ilamb3")
+
+
 def bias_score(bias: Any, spread: Any) -> Any:
     """exp(-|bias| / spread)."""
     return np.exp(-np.abs(bias) / spread)
