@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import sys
 from typing import Any
 
 import numpy as np
@@ -33,9 +34,10 @@ def _png(figure: Any) -> str:
 
 
 def _start() -> Any:
-    import matplotlib
+    if "matplotlib.pyplot" not in sys.modules:  # a notebook keeps the backend that shows its own figures
+        import matplotlib
 
-    matplotlib.use("Agg", force=False)
+        matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     plt.rcParams.update(STYLE)  # type: ignore[arg-type]
