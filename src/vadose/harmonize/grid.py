@@ -135,24 +135,35 @@ def overlaps(source: np.ndarray, target: np.ndarray, *, period: float | None = N
 
 @njit(cache=True, nogil=True)
 def _conservative(data, rs, ri, rw, cs, ci, cw, minimum, area, out, fraction):
-    """data (steps, rows, columns): sum of overlap areas times values over sum of overlap areas with values."""
-    steps = data.shape[0]
+    """data (steps, rows, columns): sum of overlap areas times values over sum of overlap areas with values.
+
+    Source rows are summed whole, in memory order, before columns: one read of the field, and a loop that vectorizes.
+    """
     rows, columns = rs.size - 1, cs.size - 1
-    for s in range(steps):
+    if ci.size == 0:
+        out[:], fraction[:] = np.nan, 0.0
+        return
+    first, last = ci.min(), ci.max() + 1
+    total, known = np.empty(data.shape[2]), np.empty(data.shape[2])
+    for s in range(data.shape[0]):
         for r in range(rows):
+            total[first:last] = 0.0
+            known[first:last] = 0.0
+            for a in range(rs[r], rs[r + 1]):
+                line, w = data[s, ri[a]], rw[a]
+                for j in range(first, last):
+                    v = line[j]
+                    good = v == v
+                    total[j] += w * v if good else 0.0
+                    known[j] += w if good else 0.0
             for c in range(columns):
-                total, known = 0.0, 0.0
-                for a in range(rs[r], rs[r + 1]):
-                    i, wr = ri[a], rw[a]
-                    for b in range(cs[c], cs[c + 1]):
-                        v = data[s, i, ci[b]]
-                        if not np.isnan(v):
-                            w = wr * cw[b]
-                            total += w * v
-                            known += w
-                share = known / area[r, c]
+                above, below = 0.0, 0.0
+                for b in range(cs[c], cs[c + 1]):
+                    above += cw[b] * total[ci[b]]
+                    below += cw[b] * known[ci[b]]
+                share = below / area[r, c]
                 fraction[s, r, c] = share
-                out[s, r, c] = total / known if known > 0.0 and share >= minimum else np.nan
+                out[s, r, c] = above / below if below > 0.0 and share >= minimum else np.nan
 
 
 METHODS = ("conservative", "bilinear", "nearest")

@@ -18,8 +18,8 @@ from vadose.metrics.uncertainty import effective_size, lag_one
 @njit(cache=True, nogil=True)
 def _ranks(values, order):
     """Ranks from 1, equal values share the mean of theirs; and the sum over ties of k (k - 1) / 2."""
-    n = values.size
-    out = np.empty(n)
+    n = order.size
+    out = np.empty(values.size)
     tied = 0.0
     i = 0
     while i < n:
@@ -61,18 +61,17 @@ def _exchanges(values):
 
 
 @njit(cache=True, nogil=True)
-def _agreement(x, y, with_tau):
-    """Spearman's rho and Kendall's tau-b of two complete series."""
-    n = x.size
+def _agreement(x, y, order, order_y, with_tau):
+    """Spearman's rho and Kendall's tau-b of the samples named by `order` (by x) and `order_y`, the same samples by y."""
+    n = order.size
     if n < 2:
         return np.nan, np.nan
-    order = np.argsort(x, kind="mergesort")
     rank_x, ties_x = _ranks(x, order)
-    rank_y, ties_y = _ranks(y, np.argsort(y, kind="mergesort"))
+    rank_y, ties_y = _ranks(y, order_y)
     middle = 0.5 * (n + 1)
     sxx, syy, sxy = 0.0, 0.0, 0.0
     for k in range(n):
-        a, b = rank_x[k] - middle, rank_y[k] - middle
+        a, b = rank_x[order[k]] - middle, rank_y[order[k]] - middle
         sxx += a * a
         syy += b * b
         sxy += a * b
@@ -105,32 +104,39 @@ def _agreement(x, y, with_tau):
 
 
 @njit(cache=True, nogil=True)
-def _cells(x, y, with_tau, rho, tau):
+def _cells(x, y, order_x, order_y, count, with_tau, rho, tau):
     for c in range(x.shape[0]):
-        good = ~(np.isnan(x[c]) | np.isnan(y[c]))
-        rho[c], tau[c] = _agreement(x[c][good], y[c][good], with_tau)
+        n = count[c]
+        rho[c], tau[c] = _agreement(x[c], y[c], order_x[c, :n], order_y[c, :n], with_tau)
 
 
 def rank_scores(
-    reference: xr.DataArray, other: xr.DataArray, *, dim: str = "time", level: float = 0.95, kendall: bool = True
+    reference: xr.DataArray,
+    other: xr.DataArray,
+    *,
+    dim: str = "time",
+    level: float = 0.95,
+    kendall: bool = True,
+    known: xr.Dataset | None = None,
 ) -> xr.Dataset:
     """Spearman's and Kendall's (tau-b) correlation along `dim`, with `n`, `n_eff` and `_low`, `_high` of each.
 
     Samples where either is missing are left out. `n_eff` is that of the linear correlation, from lag-1 autocorrelations.
-    `kendall=False` leaves tau out (NaN): rho alone is faster. Raises VadoseInputError for a level outside 0 to 1.
+    `kendall=False` leaves tau out (NaN): rho alone is faster; `known` may give `n` and `n_eff` found before. Raises VadoseInputError for a level outside 0 to 1.
     Lazy in, lazy out.
     """
     if not 0 < level < 1:
         raise VadoseInputError(f"level must lie between 0 and 1, got {level}")
     reference, other = xr.align(reference, other, join="inner")
-    both = reference.notnull() & other.notnull()
 
     def kernel(a, b):
         a, b = np.broadcast_arrays(a, b)
         shape = a.shape[:-1]
         flat = [np.ascontiguousarray(v.reshape(-1, v.shape[-1]), dtype=float) for v in (a, b)]
         rho, tau = np.empty(flat[0].shape[0]), np.empty(flat[0].shape[0])
-        _cells(flat[0], flat[1], kendall, rho, tau)
+        good = ~(np.isnan(flat[0]) | np.isnan(flat[1]))
+        orders = [np.argsort(np.where(good, v, np.nan), axis=1) for v in flat]  # missing samples come last
+        _cells(flat[0], flat[1], orders[0], orders[1], good.sum(1), kendall, rho, tau)
         return rho.reshape(shape), tau.reshape(shape)
 
     whole = [v.chunk({dim: -1}) if v.chunks is not None else v for v in (reference, other)]
@@ -142,8 +148,12 @@ def rank_scores(
         dask="parallelized",
         output_dtypes=[float, float],
     )
-    n = both.sum(dim)
-    n_eff = effective_size(n, lag_one(reference.where(both), dim=dim), lag_one(other.where(both), dim=dim))
+    if known is None:
+        both = reference.notnull() & other.notnull()
+        n = both.sum(dim)
+        n_eff = effective_size(n, *(lag_one(v.where(both), dim=dim) for v in (reference, other)))
+    else:
+        n, n_eff = known["n"], known["n_eff"]
     z = stats.norm.ppf(0.5 + level / 2)
     out = xr.Dataset({"n": n, "n_eff": n_eff, "spearman": rho, "kendall": tau})
     for name, variance in (("spearman", (1 + rho**2 / 2) / (n_eff - 3)), ("kendall", 0.437 / (n_eff - 4))):

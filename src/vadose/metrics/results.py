@@ -93,11 +93,9 @@ def _part(array, groups, label):
 
 def _one(reference, other, scores, dim, level, n_min):
     """All scores of one pair and group: `score` (metric, ..., bound), `n`, `n_eff`."""
-    both = reference.notnull() & other.notnull()
-    reference, other = reference.where(both), other.where(both)
     found = compare(reference, other, dim=dim, level=level)
     if set(scores) & set(RANKS):
-        ranks = rank_scores(reference, other, dim=dim, level=level, kendall="kendall" in scores)
+        ranks = rank_scores(reference, other, dim=dim, level=level, kendall="kendall" in scores, known=found)
         found = found.assign({name: ranks[name] for name in ranks.data_vars if name not in ("n", "n_eff")})
     if "mae" in scores:
         found["mae"] = mean_absolute(reference, other, dim=dim)
