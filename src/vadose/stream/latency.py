@@ -82,13 +82,13 @@ def page(root: str | Path, *, now: np.datetime64 | None = None) -> Path:
         for b in bad[:200]
     )
     stamp = now if now is not None else np.datetime64(datetime.now(UTC).replace(tzinfo=None), "m")
-    text = f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>Sensor streams</title><style>
-body{{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1100px;color:#222}}table{{border-collapse:collapse;font-size:13px}}
+    text = f"""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>Sensor streams</title><style>
+body{{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1100px;color:#222}}.wide{{overflow-x:auto}}table{{border-collapse:collapse;font-size:13px}}td{{white-space:nowrap}}td:last-child{{white-space:normal}}@media(max-width:700px){{body{{margin:1rem}}}}
 td,th{{padding:3px 10px;border-bottom:1px solid #ddd;text-align:left}}td.m{{padding:0;width:14px;border:1px solid #eee}}.late td{{background:#fff1e0}}</style>
 <h1>How late are the data?</h1><p>{len(states)} streams, {sum(s.values for s in states):,} values, {sum(s.alert for s in states)} silent for more than {LATE_HOURS:g} hours.
 Seen at {str(stamp)[:16].replace("T", " ")} UTC. Darker months hold more values.</p>
-<table><tr><th>stream</th><th>last value (UTC)</th><th>hours ago</th><th>values</th><th colspan="{max(len(months), 1)}">{months[0] if months else ""} to {months[-1] if months else ""}</th></tr>{rows}</table>
-<h2>Waiting or not readable</h2><ul>{listed}</ul><h2>Bad rows ({len(bad)})</h2><table><tr><th>file</th><th>line</th><th>why</th></tr>{shown}</table></html>"""
+<div class="wide"><table><tr><th>stream</th><th>last value (UTC)</th><th>hours ago</th><th>values</th><th colspan="{max(len(months), 1)}">{months[0] if months else ""} to {months[-1] if months else ""}</th></tr>{rows}</table></div>
+<h2>Waiting or not readable</h2><ul>{listed}</ul><h2>Bad rows ({len(bad)})</h2><div class="wide"><table><tr><th>file</th><th>line</th><th>why</th></tr>{shown}</table></div></html>"""
     final = base / "status.html"
     temporary = base / f".status.{os.getpid()}"
     temporary.write_text(text)
