@@ -184,6 +184,7 @@ def by_cell(state: State, the: Scheme, second: Second | None = None) -> dict[str
     shift = shift_days(state)
     phase = phase_score(shift) if the.phase == "cosine" else phase_score_months(shift * MONTHS / YEAR)
     a, b, ab = state.departures()
+    a, b = np.maximum(a, 0.0), np.maximum(b, 0.0)  # rounding of a record without departures
     a = np.maximum(a - state.error[1], 0.04 * a) if the.uncertainty and the.quantiles else a
     with np.errstate(invalid="ignore", divide="ignore"):
         iav = variability_score(np.sqrt(b), np.where(a > 0, np.sqrt(a), np.nan))
