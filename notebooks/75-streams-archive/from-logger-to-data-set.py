@@ -68,6 +68,10 @@ bottom.xaxis.set_major_formatter(ConciseDateFormatter(bottom.xaxis.get_major_loc
 plt.show()
 
 # %% [markdown]
+# The spike in March was planted and is found. The crosses in the middle of March are a storm: the median rule, which looks at a month at a
+# time, takes the first wet days after dry ones for outliers. That is why a flag never removes a value, and why L2 says how many were left out.
+
+# %% [markdown]
 # ## No good row is lost, each bad one is named
 # Lines that a power cut has halved, zero bytes, a number with a letter in it: the file, the line and the reason are kept.
 

@@ -83,7 +83,7 @@ def page(root: str | Path, *, now: np.datetime64 | None = None) -> Path:
     )
     stamp = now if now is not None else np.datetime64(datetime.now(UTC).replace(tzinfo=None), "m")
     text = f"""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>Sensor streams</title><style>
-body{{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1100px;color:#222}}.wide{{overflow-x:auto}}table{{border-collapse:collapse;font-size:13px}}td{{white-space:nowrap}}td:last-child{{white-space:normal}}@media(max-width:700px){{body{{margin:1rem}}}}
+body{{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1100px;color:#222}}.wide{{overflow-x:auto}}table{{border-collapse:collapse;font-size:13px}}td{{white-space:nowrap}}td:last-child:not(.m){{white-space:normal;min-width:14rem}}@media(max-width:700px){{body{{margin:1rem}}}}
 td,th{{padding:3px 10px;border-bottom:1px solid #ddd;text-align:left}}td.m{{padding:0;width:14px;border:1px solid #eee}}.late td{{background:#fff1e0}}</style>
 <h1>How late are the data?</h1><p>{len(states)} streams, {sum(s.values for s in states):,} values, {sum(s.alert for s in states)} silent for more than {LATE_HOURS:g} hours.
 Seen at {str(stamp)[:16].replace("T", " ")} UTC. Darker months hold more values.</p>
