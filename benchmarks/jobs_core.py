@@ -73,10 +73,12 @@ def _evaluate(data, hours, scores, match):
     from vadose.metrics import evaluate
 
     reference, other = _arrays(data, *hours)
+    if not match:  # in memory and small: no need of dask
+        out = evaluate({"reference": reference, "other": other}, scores=scores, level=0.95)
+        return out.isel(pair=0, group=0)
     with dask.config.set(scheduler="threads", num_workers=2):
-        lazy = [a.chunk(cell=-(-a.sizes["cell"] // 4)) for a in (reference, other)]
-        if match:
-            lazy[1] = in_time(lazy[1], lazy[0].time, window=np.timedelta64(6, "h"))
+        lazy = [a.chunk(cell=-(-a.sizes["cell"] // 2)) for a in (reference, other)]
+        lazy[1] = in_time(lazy[1], lazy[0].time, window=np.timedelta64(6, "h"))
         out = evaluate({"reference": lazy[0], "other": lazy[1]}, scores=scores, level=0.95)
         out = xr.Dataset({"score": out.score, "n": out.n}).compute()
     return out.isel(pair=0, group=0)
@@ -131,7 +133,6 @@ def end_to_end_theirs(data):
     one = next(iter(found.values()))
     get = {"bias": "BIAS", "rmsd": "RMSD", "ubrmsd": "urmsd", "pearson": "R", "spearman": "rho"}
     out = {ours: np.asarray(one[theirs]) for ours, theirs in get.items()}
-    out["bias"] = -out["bias"]  # theirs is reference minus other
     return {**out, "n": np.asarray(one["n_obs"])}
 
 
