@@ -8,6 +8,8 @@ import click
 
 from vadose.errors import PlatformError, VadoseError
 
+CONTINUE = "finished steps are kept: run the same command again to continue"
+
 
 @click.command()
 @click.argument("study", type=click.Path(dir_okay=False, path_type=Path))
@@ -60,8 +62,12 @@ def command(study: Path, output: Path, fresh: bool, workers: int | None) -> None
             tell("report", "start")
             page = report.write(folder)
             tell("report", "done")
-        except (VadoseError, KeyboardInterrupt):
+        except KeyboardInterrupt:
             raise
+        except VadoseError as error:
+            if not any(bar.tasks[t].finished for t in tasks.values()):
+                raise
+            raise PlatformError(f"{error}; {CONTINUE}") from error
         except BaseException as error:  # a lost cluster cancels with more than Exception
             raise PlatformError(
                 _stopped(error, output, [s for s in tasks if not bar.tasks[tasks[s]].finished])
@@ -98,6 +104,6 @@ def _stopped(error: BaseException, output: Path, steps: list[str]) -> str:
     words = str(error).strip().splitlines()
     at = f" at step {', '.join(steps)}" if steps else ""
     return (
-        f"the study stopped{at}: {type(error).__name__}{': ' + words[0][:200] if words else ''}; finished steps are kept: "
-        f"run the same command again to continue (details in {story})"
+        f"the study stopped{at}: {type(error).__name__}{': ' + words[0][:200] if words else ''}; "
+        f"{CONTINUE} (details in {story})"
     )
