@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 
 def python_components():
@@ -27,7 +28,7 @@ def debian_components():
 
 def bill():
     components = sorted([*python_components(), *debian_components()], key=lambda c: c["purl"])
-    release = dict(line.rstrip().split("=", 1) for line in open("/etc/os-release") if "=" in line)
+    release = dict(line.rstrip().split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",

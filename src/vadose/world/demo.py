@@ -144,7 +144,9 @@ def _plan(world: xr.Dataset, scratch: Path) -> Iterator[tuple[str, Callable[...,
         "truth/truth.nc",
         lambda path: world.astype("float32").to_netcdf(
             path,
-            encoding={v: {"zlib": True, "complevel": 4, "shuffle": True, "significant_digits": 5} for v in world.data_vars},
+            encoding={
+                v: {"zlib": True, "complevel": 4, "shuffle": True, "significant_digits": 5} for v in world.data_vars
+            },
         ),
     )
 
