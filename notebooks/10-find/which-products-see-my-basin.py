@@ -61,7 +61,7 @@ rows = (
 kinds = list(dict.fromkeys(rows.kind))
 colors = dict(zip(kinds, plt.get_cmap("cividis")([k / max(1, len(kinds) - 1) for k in range(len(kinds))]), strict=True))
 figure, axes = plt.subplots(figsize=(9, 0.27 * len(rows) + 1.2), layout="constrained")
-for y, (name, row) in enumerate(rows.iterrows()):
+for y, (_, row) in enumerate(rows.iterrows()):
     axes.barh(y, row["last"] - row["first"], left=row["first"], color=colors[row.kind], height=0.65)
 axes.set_yticks(range(len(rows)), [f"{name}  ({row.kind})" for name, row in rows.iterrows()], fontsize=8)
 axes.axvspan(pd.Timestamp("2015-03-31"), pd.Timestamp("2022-12-31"), color="0.6", alpha=0.2, lw=0)
