@@ -64,9 +64,9 @@ def server(hub: Hub, user: str) -> requests.Session:
     """A session of a user whose server runs."""
     session = hub.login(user)
     session.get(f"{hub.url}/hub/spawn/{user}")
-    wait_for(
-        lambda: session.get(f"{hub.url}/user/{user}/api/status").status_code == 200, timeout=120, what="the server"
-    )
+    page, status = f"{hub.url}/user/{user}/lab", f"{hub.url}/user/{user}/api/status"
+    # The page goes through the server's own login; only then does its interface answer.
+    wait_for(lambda: session.get(page).ok and session.get(status).status_code == 200, timeout=120, what="the server")
     return session
 
 
