@@ -42,11 +42,8 @@ def pack(sources: tuple[Path, ...], output: Path | None, metadata: Path | None, 
         import yaml
 
         read = yaml.safe_load(metadata.read_text("utf-8")) or {}
-        meta = {
-            k: v if isinstance(v, list | int | float) else str(v)
-            for k, v in read.get("dataset", read).items()
-            if v is not None
-        }
+        given = read.get("dataset") or read
+        meta = {k: v if isinstance(v, list | int | float) else str(v) for k, v in given.items() if v is not None}
     names = {"creator": "creator_name", "orcid": "creator_orcid", "license_": "license", "date": "date_created"}
     meta |= {names.get(k, k): v for k, v in words.items() if v}
     made = build_package(sources, meta, output or Path(f"{sources[0].name}-package"))

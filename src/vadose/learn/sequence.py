@@ -295,8 +295,9 @@ def _loss(net: Any, data: dict[str, Any], spec: Spec) -> float:
     with torch.no_grad():
         sites, values = torch.arange(data["x"].shape[0], device=data["x"].device), []
         for first in starts(data["x"].shape[1], spec.window, spec.warmup):
-            x, static, *rest = _batch(data, sites, torch.full_like(sites, int(first)), spec.window, spec.warmup)
-            values.append(float(masked_loss(net(x, static), *rest, spec.frozen_weight)))
+            at = torch.full_like(sites, int(first))
+            x, static, y, valid, upper, frozen = _batch(data, sites, at, spec.window, spec.warmup)
+            values.append(float(masked_loss(net(x, static), y, valid, upper, frozen, spec.frozen_weight)))
     return float(np.mean(values))
 
 
