@@ -66,21 +66,13 @@ def two():
 
 
 def _evaluate(data, hours, scores, match):
-    import dask
-    import xarray as xr
-
     from vadose.harmonize import in_time
     from vadose.metrics import evaluate
 
     reference, other = _arrays(data, *hours)
-    if not match:  # in memory and small: no need of dask
-        out = evaluate({"reference": reference, "other": other}, scores=scores, level=0.95)
-        return out.isel(pair=0, group=0)
-    with dask.config.set(scheduler="threads", num_workers=2):
-        lazy = [a.chunk(cell=-(-a.sizes["cell"] // 2)) for a in (reference, other)]
-        lazy[1] = in_time(lazy[1], lazy[0].time, window=np.timedelta64(6, "h"))
-        out = evaluate({"reference": lazy[0], "other": lazy[1]}, scores=scores, level=0.95)
-        out = xr.Dataset({"score": out.score, "n": out.n}).compute()
+    if match:
+        other = in_time(other, reference.time, window=np.timedelta64(6, "h"))
+    out = evaluate({"reference": reference, "other": other}, scores=scores, level=0.95)
     return out.isel(pair=0, group=0)
 
 

@@ -318,3 +318,24 @@ def test_every_flag_has_a_bit_of_its_own_and_a_sentence():
     np.testing.assert_array_equal(
         FLAGS.encode(["D01,D03", "G", "U", ""]), [FLAGS.mask("D01", "D03"), FLAGS.mask("G"), 0, 0]
     )
+
+
+def test_temperatures_in_celsius_are_judged_as_they_are():
+    n = 40 * 24
+    data = hourly(np.full(n, 0.2))
+    warm = np.full(n, 5.0)
+    warm[7] = -1e-6
+    data["soil_temperature"] = ("time", warm, {"units": "degC"})
+    assert hours(qc.flag(data), "D01") == [7]  # below zero is below zero, by however little
+
+
+def test_a_curvature_ratio_of_exactly_095_rounds_to_one():
+    """The hour of the benchmark's station on which the network's code differs: |x''(t-1) / x''(t)| is 0.95, a tie of the rule.
+
+    x'' before the jump: 37.01 - 2 * 33.13 + 33.05 = 3.80; after it: 36.89 - 2 * 37.01 + 33.13 = -4.00; 3.80 / 4.00 = 0.95,
+    which rounds to 1.0 at one decimal. In binary 3.80 / 4.00 falls just below, and the network's code reads 0.9.
+    """
+    x = [33.46, 33.43, 33.44, 33.31, 33.4, 33.34, 33.21, 33.3, 33.22, 33.16, 33.09, 33.05, 33.13]
+    x += [37.01, 36.89, 36.94, 36.83, 36.75, 36.73, 36.69, 36.6, 36.69, 36.55, 36.52, 36.47, 36.46, 36.35]
+    series = np.concatenate([np.full(400, 33.46), x, np.full(400, 36.35)])
+    assert hours(qc.flag(hourly(series)), "D08") == [413]

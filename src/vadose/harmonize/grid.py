@@ -16,6 +16,7 @@ from numba import njit
 
 from vadose import ease
 from vadose.errors import DimensionError, VadoseInputError, unknown_name
+from vadose.metrics.threads import by_rows
 
 
 @dataclass(frozen=True)
@@ -120,17 +121,21 @@ def overlaps(source: np.ndarray, target: np.ndarray, *, period: float | None = N
     s = np.sort(np.stack([source[:-1], source[1:]], axis=1), axis=1)
     t = np.sort(np.stack([target[:-1], target[1:]], axis=1), axis=1)
     shifts = (0.0,) if period is None else (-2 * period, -period, 0.0, period, 2 * period)
-    start: list[int] = [0]
-    index: list[int] = []
-    weight: list[float] = []
-    for low, high in t:
-        for shift in shifts:
-            shared = np.minimum(s[:, 1] + shift, high) - np.maximum(s[:, 0] + shift, low)
-            hit = np.flatnonzero(shared > 1e-12 * max(1.0, abs(high - low)))
-            index.extend(hit)
-            weight.extend(shared[hit])
-        start.append(len(index))
-    return Overlap(np.array(start), np.array(index, dtype=np.int64), np.array(weight))
+    order = np.argsort(s[:, 0], kind="stable")
+    low, high = s[order, 0], s[order, 1]
+    parts = []
+    for number, shift in enumerate(shifts):
+        first = np.searchsorted(high + shift, t[:, 0], side="right")
+        count = np.maximum(np.searchsorted(low + shift, t[:, 1], side="left") - first, 0)
+        row = np.repeat(np.arange(len(t)), count)
+        at = np.arange(row.size) - np.repeat(np.cumsum(count) - count, count) + first[row]
+        shared = np.minimum(high[at] + shift, t[row, 1]) - np.maximum(low[at] + shift, t[row, 0])
+        hit = shared > 1e-12 * np.maximum(1.0, np.abs(t[row, 1] - t[row, 0]))
+        parts.append((row[hit], np.full(hit.sum(), number), order[at[hit]], shared[hit]))
+    rows, turns, index, weight = (np.concatenate(v) for v in zip(*parts, strict=True))
+    place = np.lexsort((index, turns, rows))
+    start = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(t)))])
+    return Overlap(start, index[place].astype(np.int64), weight[place])
 
 
 @njit(cache=True, nogil=True)
@@ -227,19 +232,12 @@ def _conservative_of(grid, target, minimum):
         flat = np.ascontiguousarray(values.reshape(-1, *values.shape[-2:]))
         shape = (flat.shape[0], target.lat.size, target.lon.size)
         out, share = np.empty(shape), np.empty(shape)
-        _conservative(
-            flat,
-            rows.start,
-            rows.index,
-            rows.weight,
-            columns.start,
-            columns.index,
-            columns.weight,
-            minimum,
-            area,
-            out,
-            share,
-        )
+        axes = (rows.start, rows.index, rows.weight, columns.start, columns.index, columns.weight)
+
+        def part(p):
+            _conservative(flat[p], *axes, minimum, area, out[p], share[p])
+
+        by_rows(part, flat.shape[0], flat.size)
         full = (*values.shape[:-2], target.lat.size, target.lon.size)
         return out.reshape(full), share.reshape(full)
 

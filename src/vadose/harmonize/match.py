@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
+from numba import njit
 
 from vadose import cf
 from vadose.errors import VadoseInputError, unknown_name
+from vadose.metrics.threads import by_rows
 
 METHODS = ("nearest", "unique_nearest", "window_mean")
 
@@ -29,8 +31,8 @@ def in_time(data: xr.DataArray, time: xr.DataArray, *, window: np.timedelta64, m
     kernel = {"nearest": _nearest, "unique_nearest": _unique, "window_mean": _window}[method]
 
     def run(values):
-        flat = values.reshape(-1, values.shape[-1])
-        return np.stack([kernel(row, have, want, reach) for row in flat]).reshape(*values.shape[:-1], want.size)
+        flat = np.ascontiguousarray(values.reshape(-1, values.shape[-1]), dtype=float)
+        return kernel(flat, have, want, reach).reshape(*values.shape[:-1], want.size)
 
     source = data.chunk(time=-1) if data.chunks is not None else data
     out = xr.apply_ufunc(
@@ -46,16 +48,29 @@ def in_time(data: xr.DataArray, time: xr.DataArray, *, window: np.timedelta64, m
     return out.assign_coords(time=time).transpose(*data.dims).assign_attrs(data.attrs).rename(data.name)
 
 
-def _nearest(row, have, want, reach):
-    good = np.isfinite(row)
-    out = np.full(want.size, np.nan)
-    if not good.any():
-        return out
-    t, v = have[good], row[good]
-    at = _closest(t, want)
-    near = np.abs(t[at] - want) <= reach
-    out[near] = v[at[near]]
+def _nearest(rows, have, want, reach):
+    out = np.empty((rows.shape[0], want.size))
+    place = np.searchsorted(have, want)
+    by_rows(lambda p: _take_nearest(rows[p], have, want, place, reach, out[p]), rows.shape[0], rows.size)
     return out
+
+
+@njit(cache=True, nogil=True)
+def _take_nearest(rows, have, want, place, reach, out):
+    """`place` is where each moment falls among `have`: from there the first valid sample on either side, the earlier of a tie."""
+    for c in range(rows.shape[0]):
+        for k in range(want.size):
+            left, right = place[k] - 1, place[k]
+            while left >= 0 and want[k] - have[left] <= reach and not np.isfinite(rows[c, left]):
+                left -= 1
+            while right < have.size and have[right] - want[k] <= reach and not np.isfinite(rows[c, right]):
+                right += 1
+            before = want[k] - have[left] if left >= 0 else reach + 1
+            after = have[right] - want[k] if right < have.size else reach + 1
+            if before > reach and after > reach:
+                out[c, k] = np.nan
+            else:
+                out[c, k] = rows[c, right] if after < before else rows[c, left]
 
 
 def _closest(t, want):
@@ -65,8 +80,12 @@ def _closest(t, want):
     return np.where(np.abs(t[right] - want) < np.abs(want - t[left]), right, left)
 
 
-def _unique(row, have, want, reach):
-    out = _nearest(row, have, want, reach)
+def _unique(rows, have, want, reach):
+    return np.stack([_unique_of(row, have, want, reach) for row in rows])
+
+
+def _unique_of(row, have, want, reach):
+    out = _nearest(row[None], have, want, reach)[0]
     good = np.isfinite(row)
     if not good.any():
         return out
@@ -82,7 +101,11 @@ def _unique(row, have, want, reach):
     return np.where(keep, out, np.nan)
 
 
-def _window(row, have, want, reach):
+def _window(rows, have, want, reach):
+    return np.stack([_window_of(row, have, want, reach) for row in rows])
+
+
+def _window_of(row, have, want, reach):
     good = np.isfinite(row)
     t, total = have[good], np.concatenate([[0.0], np.cumsum(row[good])])
     low, high = np.searchsorted(t, want - reach, side="left"), np.searchsorted(t, want + reach, side="right")

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
+from numba import njit
 
 from vadose import cf
 from vadose.errors import unknown_name
+from vadose.metrics.threads import by_rows
 
 METHODS = ("linreg", "mean_std", "min_max", "cdf")
 EXTRAPOLATION = ("linear", "clip", "nan")
@@ -35,30 +37,24 @@ def fit(
     """
     if method not in METHODS:
         raise unknown_name("rescaling method", method, METHODS)
-    both = source.notnull() & reference.notnull()
-    x, y = source.where(both), reference.where(both)
-    n = both.sum(dim)
     if method == "cdf":
-        knots = bins + 1
-
-        def kernel(a, b):
-            flat = [v.reshape(-1, v.shape[-1]) for v in (a, b)]
-            pairs = [_knots(p, q, bins, linear_edge, n_min) for p, q in zip(*flat, strict=True)]
-            shape = (*a.shape[:-1], knots)
-            return np.array([p for p, _ in pairs]).reshape(shape), np.array([q for _, q in pairs]).reshape(shape)
-
-        whole = [v.chunk({dim: -1}) if v.chunks is not None else v for v in (x, y)]
-        low, high = xr.apply_ufunc(
-            kernel,
+        source, reference = xr.align(source, reference, join="inner", copy=False)
+        whole = [v.chunk({dim: -1}) if v.chunks is not None else v for v in (source, reference)]
+        low, high, n = xr.apply_ufunc(
+            _fit_knots,
             *whole,
+            kwargs={"bins": bins, "linear_edge": linear_edge, "n_min": n_min},
             input_core_dims=[[dim], [dim]],
-            output_core_dims=[["knot"], ["knot"]],
+            output_core_dims=[["knot"], ["knot"], []],
             dask="parallelized",
-            output_dtypes=[float, float],
-            dask_gufunc_kwargs={"output_sizes": {"knot": knots}},
+            output_dtypes=[float, float, "int64"],
+            dask_gufunc_kwargs={"output_sizes": {"knot": bins + 1}},
         )
         out = xr.Dataset({"source_knots": low, "reference_knots": high, "n": n})
     else:
+        both = source.notnull() & reference.notnull()
+        x, y = source.where(both), reference.where(both)
+        n = both.sum(dim)
         slope, intercept = _line(x, y, method, dim)
         enough = (n >= n_min) & np.isfinite(slope)
         out = xr.Dataset({"slope": slope.where(enough), "intercept": intercept.where(enough), "n": n})
@@ -83,51 +79,78 @@ def _line(x, y, method, dim):
     return slope, y.mean(dim) - slope * x.mean(dim)
 
 
-def _positions(values, levels):
-    """Percentiles of sorted values by positions 100 (i + 0.5) / n, constant beyond the first and last."""
-    ordered = values
-    at = 100.0 * (np.arange(ordered.size) + 0.5) / ordered.size
-    return np.interp(levels, at, ordered)
+def _fit_knots(source, reference, *, bins, linear_edge, n_min):
+    """Paired percentiles (..., knot) and the number of pairs; missing samples are sorted to the end as infinity."""
+    source, reference = np.broadcast_arrays(source, reference)
+    shape = source.shape[:-1]
+    flat = [np.asarray(v, dtype=float).reshape(-1, v.shape[-1]) for v in (source, reference)]
+    rows = flat[0].shape[0]
+    low, high = np.full((rows, bins + 1), np.nan), np.full((rows, bins + 1), np.nan)
+    n = np.zeros(rows, np.int64)
+
+    def part(p):
+        good = np.isfinite(flat[0][p]) & np.isfinite(flat[1][p])
+        x, y = (np.sort(np.where(good, v[p], np.inf), axis=1) for v in flat)
+        n[p] = good.sum(1)
+        _knots(x, y, n[p], linear_edge, n_min, low[p], high[p])
+
+    by_rows(part, rows, flat[0].size)
+    return low.reshape(*shape, bins + 1), high.reshape(*shape, bins + 1), n.reshape(shape)
 
 
-def _knots(x, y, bins, linear_edge, n_min):
-    good = np.isfinite(x)
-    nothing = np.full(bins + 1, np.nan)
-    if good.sum() < n_min or np.ptp(x[good]) == 0:
-        return nothing, nothing
-    x, y = np.sort(x[good]), np.sort(y[good])
-    usable = max(1, min(bins, x.size // PER_BIN))
-    levels = np.linspace(0, 100, usable + 1)
-    low, high = _increasing(_positions(x, levels)), _positions(y, levels)
-    if linear_edge and usable >= 3:
-        low, high = _edges(low, high, x, y)
-    if usable < bins:  # the same line in more knots, so that every cell has as many
-        fine = np.linspace(0, 100, bins + 1)
-        low, high = np.interp(fine, levels, low), np.interp(fine, levels, high)
-    return low, high
-
-
-def _increasing(values):
-    """Strictly increasing: equal neighbors are spread by the least that floating point can hold apart."""
-    out = values.copy()
-    step = max(np.ptp(values), 1.0) * 1e-12
-    if (np.diff(values) >= step).all():
-        return out
-    for k in range(1, out.size):
-        out[k] = max(out[k], out[k - 1] + step)
+@njit(cache=True, nogil=True)
+def _percentiles(values, n, count):
+    """Percentiles 0 to 100 in `count` steps of sorted values at positions 100 (i + 0.5) / n, constant beyond the first and last."""
+    out = np.empty(count + 1)
+    for k in range(count + 1):
+        at = min(max(k / count * n - 0.5, 0.0), n - 1.0)
+        i = min(int(at), n - 2)
+        out[k] = values[i] + (at - i) * (values[i + 1] - values[i])
     return out
 
 
-def _edges(low, high, x, y):
-    """First and last segment as a least-squares line through the inner knot, so that one outlier does not set the edge."""
-    low, high = low.copy(), high.copy()
-    xs, ys = x, y
-    for inner, outer, part in ((1, 0, xs <= low[1]), (-2, -1, xs >= low[-2])):
-        dx, dy = xs[part] - low[inner], ys[part] - high[inner]
-        total = np.sum(dx * dx)
-        slope = max(np.sum(dx * dy) / total, 0.0) if total > 0 else 0.0
-        high[outer] = high[inner] + slope * (low[outer] - low[inner])
-    return low, high
+@njit(cache=True, nogil=True)
+def _spread_equal(values):
+    """Strictly increasing: equal neighbors are spread by the least that floating point can hold apart."""
+    step = max(values[-1] - values[0], 1.0) * 1e-12
+    for k in range(1, values.size):
+        values[k] = max(values[k], values[k - 1] + step)
+
+
+@njit(cache=True, nogil=True)
+def _edge(x, y, start, stop, low, high, inner, outer):
+    """An outer segment as a least-squares line through the inner knot, so that one outlier does not set the edge."""
+    total, product = 0.0, 0.0
+    for i in range(start, stop):
+        dx = x[i] - low[inner]
+        total += dx * dx
+        product += dx * (y[i] - high[inner])
+    slope = max(product / total, 0.0) if total > 0.0 else 0.0
+    high[outer] = high[inner] + slope * (low[outer] - low[inner])
+
+
+@njit(cache=True, nogil=True)
+def _knots(xs, ys, counts, linear_edge, n_min, lows, highs):
+    """Sorted samples (cells, samples) -> knots; fewer bins where there are few samples, then the same line in as many knots."""
+    bins = lows.shape[1] - 1
+    for c in range(xs.shape[0]):
+        n = counts[c]
+        x, y = xs[c], ys[c]
+        if n < max(n_min, 2) or x[n - 1] == x[0]:
+            continue
+        usable = max(1, min(bins, n // PER_BIN))
+        low, high = _percentiles(x, n, usable), _percentiles(y, n, usable)
+        _spread_equal(low)
+        if linear_edge and usable >= 3:
+            stop = np.searchsorted(x[:n], low[1], side="right")
+            _edge(x, y, 0, stop, low, high, 1, 0)
+            start = np.searchsorted(x[:n], low[usable - 1], side="left")
+            _edge(x, y, start, n, low, high, usable - 1, usable)
+        for k in range(bins + 1):
+            at = k * usable / bins
+            i = min(int(at), usable - 1)
+            lows[c, k] = low[i] + (at - i) * (low[i + 1] - low[i])
+            highs[c, k] = high[i] + (at - i) * (high[i + 1] - high[i])
 
 
 def apply(source: xr.DataArray, parameters: xr.Dataset, *, extrapolation: str = "linear") -> xr.Dataset:
@@ -156,21 +179,54 @@ def apply(source: xr.DataArray, parameters: xr.Dataset, *, extrapolation: str = 
 
 
 def _map(values, low, high, *, extrapolation):
-    flat = values.reshape(-1, values.shape[-1])
-    lows = np.broadcast_to(low, (*values.shape[:-1], low.shape[-1])).reshape(-1, low.shape[-1])
-    highs = np.broadcast_to(high, (*values.shape[:-1], high.shape[-1])).reshape(-1, high.shape[-1])
-    out, beyond = np.full(flat.shape, np.nan), np.zeros(flat.shape, "uint8")
-    for k in range(flat.shape[0]):
-        a, b, v = lows[k], highs[k], flat[k]
-        if not np.isfinite(a).all():
-            continue
-        mapped = np.interp(v, a, b)
-        under, over = v < a[0], v > a[-1]
-        if extrapolation == "linear":
-            mapped = np.where(under, b[0] + (v - a[0]) * (b[1] - b[0]) / (a[1] - a[0]), mapped)
-            mapped = np.where(over, b[-1] + (v - a[-1]) * (b[-1] - b[-2]) / (a[-1] - a[-2]), mapped)
-        elif extrapolation == "nan":
-            mapped = np.where(under | over, np.nan, mapped)
-        out[k] = np.where(np.isfinite(v), mapped, np.nan)
-        beyond[k] = under | over
+    flat = np.asarray(values, dtype=float).reshape(-1, values.shape[-1])
+    lows, highs = (
+        np.ascontiguousarray(
+            np.broadcast_to(v, (*values.shape[:-1], v.shape[-1])).reshape(-1, v.shape[-1]), dtype=float
+        )
+        for v in (low, high)
+    )
+    out, beyond = np.empty(flat.shape), np.zeros(flat.shape, "uint8")
+    rule = EXTRAPOLATION.index(extrapolation)
+    by_rows(lambda p: _along(flat[p], lows[p], highs[p], rule, out[p], beyond[p]), flat.shape[0], flat.size)
     return out.reshape(values.shape), beyond.reshape(values.shape)
+
+
+@njit(cache=True, nogil=True)
+def _along(values, lows, highs, beyond_rule, out, beyond):
+    """Values on the broken line of each cell; a table of equal steps finds the segment without a search."""
+    knots = lows.shape[1]
+    first, slope = np.empty(2 * knots + 1, np.int64), np.empty(knots - 1)
+    for c in range(values.shape[0]):
+        a, b = lows[c], highs[c]
+        width = a[-1] - a[0]
+        if not width > 0.0:
+            out[c] = np.nan
+            continue
+        for j in range(knots - 1):
+            slope[j] = (b[j + 1] - b[j]) / (a[j + 1] - a[j])
+        scale, j = 2 * knots / width, 0
+        for k in range(first.size):
+            while j < knots - 2 and a[j + 1] <= a[0] + k / scale:
+                j += 1
+            first[k] = j
+        for t in range(values.shape[1]):
+            v = values[c, t]
+            if not np.isfinite(v):
+                out[c, t] = np.nan
+                continue
+            if v < a[0] or v > a[-1]:
+                beyond[c, t] = 1
+                at = 0 if v < a[0] else knots - 1
+                segment = 0 if v < a[0] else knots - 2
+                if beyond_rule == 0:
+                    out[c, t] = b[at] + slope[segment] * (v - a[at])
+                else:
+                    out[c, t] = b[at] if beyond_rule == 1 else np.nan
+                continue
+            j = first[int((v - a[0]) * scale)]
+            while j < knots - 2 and v >= a[j + 1]:
+                j += 1
+            while j > 0 and v < a[j]:
+                j -= 1
+            out[c, t] = b[j] + slope[j] * (v - a[j])

@@ -14,6 +14,7 @@ from numba import njit
 
 from vadose.errors import DimensionError, unknown_name
 from vadose.metrics.moments import OTHER, PRODUCT
+from vadose.metrics.threads import by_rows
 from vadose.metrics.uncertainty import correlation_interval, effective_size, mean_interval, variance_interval
 
 UNITS_OF_DATA = ("bias", "rmsd", "ubrmsd", "mae", "standard_deviation_reference", "standard_deviation_other")
@@ -112,7 +113,7 @@ def _pair_state(reference, other, dim):
         flat = [np.ascontiguousarray(v.reshape(-1, v.shape[-1])) for v in (a, b)]
         flat = [v if v.dtype.kind == "f" else v.astype(float) for v in flat]
         out = np.empty((9, flat[0].shape[0]))
-        _pairs(flat[0], flat[1], out)
+        by_rows(lambda p: _pairs(flat[0][p], flat[1][p], out[:, p]), flat[0].shape[0], flat[0].size)
         return tuple(out.reshape(9, *a.shape[:-1]))
 
     return xr.apply_ufunc(

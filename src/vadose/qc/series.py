@@ -126,6 +126,8 @@ def _inputs(dataset, depth, saturation):
     for name, unit in _SERIES.items():
         if name in dataset:
             series[name] = units.convert(dataset[name], unit)
+            if unit == "degC" and dataset[name].attrs.get("units") != unit:
+                series[name] = series[name].round(3)  # 273.15 K in single precision is not below zero
     static: dict[str, Any] = {"depth": _depth(dataset, depth)}
     hydraulics = _hydraulics(dataset)
     limit = saturation if saturation is not None else hydraulics.pop("saturation", None)
@@ -231,7 +233,7 @@ def _limits(x, fixed):
 
 def _cold(full):
     names = {"D01": "soil_temperature", "D02": "air_temperature", "D03": "reanalysis_soil_temperature"}
-    return {code: np.round(full[name], 3) < 0 for code, name in names.items() if name in full}
+    return {code: full[name] < 0 for code, name in names.items() if name in full}
 
 
 def _rules(x, full, fixed, bridged, highest):
