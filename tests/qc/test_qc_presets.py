@@ -70,8 +70,8 @@ def test_ascat():
 
 def test_cci_and_c3s():
     known = (
-        "snow_coverage_or_temperature_below_zero", "dense_vegetation", "others_no_convergence_in_the_model_thus_no_valid_sm_estimates",
-        "soil_moisture_value_exceeds_physical_boundary", "weight_of_measurement_below_threshold", "all_datasets_deemed_unreliable",
+        "snow_or_frozen", "dense_vegetation", "no_convergence",
+        "unphysical", "weights_below_threshold", "all_unreliable",
         "barren_ground_advisory_flag",
     )  # fmt: skip
     data = reading([(known[0],), (known[5],), (known[6],), ()], known, 4)
@@ -86,7 +86,7 @@ def test_models():
 
 
 def test_cgls_and_ismn():
-    known = ("water_mask", "sensitivity_mask", "slope_mask", "low_quality")
+    known = ("water", "low_sensitivity", "steep_slope", "low_quality")
     data = reading([(k,) for k in known] + [(), ()], known, 6, surface_state=[0, 0, 0, 0, 2, 1])
     assert kept(data, "cgls") == [False] * 5 + [True]
     stations = reading([("G",), ("D01",)], ("D01", "G"), 2)

@@ -16,6 +16,11 @@ from vadose.errors import unknown_name
 PRODUCTS: dict[str, str] = {
     "smap_l3": "vadose.products.smap",
     "smap_l2": "vadose.products.smap_l2",
+    "smap_l4": "vadose.products.smap_l4",
+    "smos": "vadose.products.smos",
+    "ascat": "vadose.products.ascat",
+    "neon": "vadose.products.neon",
+    "compass": "vadose.products.compass",
     "cgls_ssm": "vadose.products.cgls",
     "cgls_swi": "vadose.products.cgls",
     "smap_series": "vadose.products.smap_series",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import xarray as xr
 
 from vadose import cf
 from vadose.errors import UnreadableFileError
+from vadose.products import tables
 from vadose.products.canonical import tidy
 
 #: Column stem -> (our variable, factor, offset). GPP comes in umol CO2 m-2 s-1 in BASE, gC m-2 d-1 in daily FLUXNET.
@@ -33,26 +33,29 @@ def open(path: str | Path, *, storage_options: dict | None = None) -> xr.Dataset
 
     Raises UnreadableFileError naming the file when the time stamps or all known columns are missing.
     """
-    import fsspec
-
-    with fsspec.open(str(path), "rb", **(storage_options or {})) as file:
-        text = file.read().decode("utf-8", "replace")
-    body = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
-    table = pd.read_csv(io.StringIO(body), na_values=[str(MISSING), "-9999.0"])
+    table = tables.read(
+        tables.text_of(path, storage_options),
+        path,
+        needed=(),
+        what="an AmeriFlux BASE or FLUXNET table",
+        na_values=[str(MISSING), "-9999.0"],
+    )
     start = next((c for c in ("TIMESTAMP_START", "TIMESTAMP") if c in table.columns), None)
     if start is None:
         raise UnreadableFileError(
             f"{path}: no TIMESTAMP_START or TIMESTAMP column; found {', '.join(table.columns[:8])}"
         )
-    digits = table[start].astype("int64").astype(str)
-    time = pd.to_datetime(digits, format={12: "%Y%m%d%H%M", 8: "%Y%m%d"}[len(digits.iloc[0])])
+    digits = table[start].astype(str).str.removesuffix(".0")
+    table[start] = digits
+    form = "%Y%m%d%H%M" if len(digits.iloc[0]) == 12 else "%Y%m%d"
+    time = pd.Series(tables.times(table, start, path, format=form))
     step = (time.iloc[1] - time.iloc[0]).total_seconds() if len(time) > 1 else 86400.0
     data = {}
     for stem, (variable, factor, offset) in COLUMNS.items():
         column = next((c for c in table.columns if re.fullmatch(rf"{stem}(_F_MDS)?(_1)?(_1_1)?", c)), None)
         if column is None:
             continue
-        values = table[column].to_numpy(dtype=float) * factor + offset
+        values = tables.numbers(table, column, path) * factor + offset
         if variable == "precipitation_flux":
             values = values / step
         data[variable] = cf.describe(xr.DataArray(values, dims="time"), variable)

@@ -14,6 +14,7 @@ import xarray as xr
 
 from vadose import cf, constants
 from vadose.errors import UnreadableFileError
+from vadose.products import tables
 from vadose.products.canonical import tidy
 
 #: Column -> (name, factor, offset). Carbon in gC m-2 d-1, rain in mm d-1, heat in W m-2.
@@ -40,17 +41,22 @@ def open(path: str | Path, *, quality: float = 0.5) -> xr.Dataset:
     Values whose quality column (share of measured or well-filled half hours) is below `quality` become NaN. Workbooks need openpyxl.
     """
     name = str(path)
-    table = pd.read_excel(name) if name.lower().endswith((".xlsx", ".xls")) else pd.read_csv(name)
+    if name.lower().endswith((".xlsx", ".xls")):
+        table = pd.read_excel(name)
+        table.index = table.index + 2
+    else:
+        table = tables.read(tables.text_of(name), name, needed=(), what="a daily FLUXNET table")
     if "TIMESTAMP" not in table or "TA_F" not in table:
         raise UnreadableFileError(
             f"{name}: not a daily FLUXNET table: no TIMESTAMP and TA_F; found {', '.join(map(str, table.columns[:8]))}"
         )
-    table = table[table["TIMESTAMP"].notna()]
-    time = pd.to_datetime(table["TIMESTAMP"].astype("int64").astype(str), format="%Y%m%d")
+    table = table[table["TIMESTAMP"].notna()].copy()
+    table["TIMESTAMP"] = table["TIMESTAMP"].astype(str).str.removesuffix(".0")
+    time = tables.times(table, "TIMESTAMP", name, format="%Y%m%d")
     data = {}
 
     def column(key: str) -> np.ndarray:
-        values = pd.to_numeric(table[key], errors="coerce").to_numpy(dtype=float)
+        values = tables.numbers(table, key, name)
         values = np.where(values <= MISSING, np.nan, values)
         flag = f"{key}_QC" if f"{key}_QC" in table else None
         if flag and table[flag].max() > 0 and key not in ("TA_F", "PA_F", "P_F", "VPD_F"):

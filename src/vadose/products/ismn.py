@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,15 +25,24 @@ VARIABLES = {
 }
 
 
-def parse(text: str, name: str) -> tuple[dict, pd.DataFrame]:
-    """One file in header+values form -> its header and a table (time, value, flag). Any line end, also carriage return alone.
+_DATE = re.compile(r"\d{4}/\d{2}/\d{2}")
+#: Values down here say that there is none.
+MISSING = -999.0
 
+
+def parse(text: str, name: str) -> tuple[dict, pd.DataFrame]:
+    """One file -> its header and a table (time, value, flag). Any line end, also carriage return alone.
+
+    Header+values files begin with the station, CEOP files (`ceop_sep`) repeat it on each line: nominal and actual time, reference
+    site, network, station, place, depths, value, flags. Of the two times the nominal one is used.
     Raises UnreadableFileError naming file and line.
     """
-    lines = text.splitlines()
+    lines = text.removeprefix("\ufeff").splitlines()
     if not lines:
         raise UnreadableFileError(f"{name}: line 1: empty file; expected the station header of ISMN")
     words = lines[0].split()
+    if _DATE.fullmatch(words[0] if words else ""):
+        return _parse_ceop(lines, name)
     try:
         # cse, network, station (may hold spaces), lat, lon, elevation, depth from, depth to, sensor
         at = next(
@@ -59,19 +69,23 @@ def parse(text: str, name: str) -> tuple[dict, pd.DataFrame]:
         "bottom": bottom,
         "sensor": " ".join(words[at + 5 :]),
     }
-    stamps, values, flags = [], [], []
-    for number, line in enumerate(lines[1:], 2):
+    return header, _values(lines, name, first=2, at=2, expected="'YYYY/MM/DD HH:MM value flag'")
+
+
+def _values(lines: list[str], name: str, *, first: int, at: int, expected: str) -> pd.DataFrame:
+    """Lines from number `first` on: date, time, the value in field `at` and its flag behind it."""
+    stamps, values, flags, numbers = [], [], [], []
+    for number, line in enumerate(lines[first - 1 :], first):
         if not line.strip():
             continue
         parts = line.split()
         try:
             stamps.append(f"{parts[0]} {parts[1]}")
-            values.append(float(parts[2]))
-            flags.append(parts[3] if len(parts) > 3 else "")
+            values.append(float(parts[at]))
+            flags.append(parts[at + 1] if len(parts) > at + 1 else "")
+            numbers.append(number)
         except (IndexError, ValueError) as error:
-            raise UnreadableFileError(
-                f"{name}: line {number}: expected 'YYYY/MM/DD HH:MM value flag', found {line[:80]!r}"
-            ) from error
+            raise UnreadableFileError(f"{name}: line {number}: expected {expected}, found {line[:80]!r}") from error
     try:
         time = pd.to_datetime(stamps, format="%Y/%m/%d %H:%M")
     except ValueError as error:
@@ -79,9 +93,27 @@ def parse(text: str, name: str) -> tuple[dict, pd.DataFrame]:
             k for k, s in enumerate(stamps) if pd.isna(pd.to_datetime(s, format="%Y/%m/%d %H:%M", errors="coerce"))
         )
         raise UnreadableFileError(
-            f"{name}: line {bad + 2}: {stamps[bad]!r} is not a time like 2017/05/01 13:00"
+            f"{name}: line {numbers[bad]}: {stamps[bad]!r} is not a time like 2017/05/01 13:00"
         ) from error
-    return header, pd.DataFrame({"value": values, "flag": flags}, index=time)
+    found = np.array(values)
+    return pd.DataFrame({"value": np.where(found <= MISSING, np.nan, found), "flag": flags}, index=time)
+
+
+def _parse_ceop(lines: list[str], name: str) -> tuple[dict, pd.DataFrame]:
+    """CEOP form: 15 fields a line, of which the first line names the station; the sensor is in the file's name."""
+    expected = "two times, reference site, network, station, lat, lon, elevation, depth from, depth to, value, flags"
+    words = lines[0].split()
+    # a station's name may hold spaces: it ends where six numbers in a row begin
+    at = next((k for k in range(6, len(words) - 6) if all(_is_number(w) for w in words[k + 1 : k + 7])), None)
+    if at is None:
+        raise UnreadableFileError(f"{name}: line 1: not CEOP ({expected}): {lines[0][:120]!r}")
+    lat, lon, elevation, top, bottom = (float(w) for w in words[at + 1 : at + 6])
+    parts = Path(name).stem.split("_")
+    header = {
+        "network": words[5], "station": " ".join(words[6 : at + 1]), "lat": lat, "lon": lon, "elevation": elevation,
+        "top": top, "bottom": bottom, "sensor": parts[-3] if len(parts) > 5 else "",
+    }  # fmt: skip
+    return header, _values(lines, name, first=1, at=at + 6, expected=expected)
 
 
 def _is_number(word: str) -> bool:

@@ -10,6 +10,7 @@ import xarray as xr
 
 from vadose import cf
 from vadose.errors import UnreadableFileError
+from vadose.products import tables
 from vadose.products.canonical import tidy
 
 DEPTHS = (5, 10, 20, 50, 100)  # cm
@@ -21,7 +22,10 @@ def open(path: str | Path) -> xr.Dataset:
 
     Sentinels -99 and -9999 become NaN. Raises UnreadableFileError naming the file and the columns that are missing.
     """
-    table = pd.read_parquet(path) if str(path).endswith((".parquet", ".gz")) else pd.read_csv(path)
+    if str(path).endswith((".parquet", ".gz")):
+        table = pd.read_parquet(path)
+    else:
+        table = tables.read(tables.text_of(path), path, needed=(), what="a table of USCRN daily data")
     table.columns = [c.lower() for c in table.columns]
     names = {"lst_date": "time", "wbanno": "wban", "longitude": "lon", "latitude": "lat"}
     table = table.rename(columns={k: v for k, v in names.items() if k in table.columns})

@@ -6,7 +6,7 @@ ISMN codes after Dorigo et al. 2013, doi:10.2136/vzj2012.0097; the boreal rows B
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -170,16 +170,15 @@ PRESETS: tuple[Preset, ...] = (
         Rule("topographic_complexity", "at_most", 20.0, "not in mountains (%)"),
         Rule("wetland_fraction", "at_most", 15.0, "not in wetlands (%)")), "H SAF product user manual; " + _QA4SM),
     Preset("cci", "default", (Rule(_Q, "equals", 0, "no inconsistency detected", True),), _QA4SM),
-    Preset("cci", "barren_kept", (Rule(_Q, "clear", ("snow_coverage_or_temperature_below_zero", "dense_vegetation",
-        "others_no_convergence_in_the_model_thus_no_valid_sm_estimates", "soil_moisture_value_exceeds_physical_boundary",
-        "weight_of_measurement_below_threshold", "all_datasets_deemed_unreliable"), "everything but the barren-ground advice", True),), "ESA CCI product user guide v9.2"),
+    Preset("cci", "barren_kept", (Rule(_Q, "clear", ("snow_or_frozen", "dense_vegetation", "no_convergence",
+        "unphysical", "weights_below_threshold", "all_unreliable"), "everything but the barren-ground advice", True),), "ESA CCI product user guide v9.2"),
     Preset("c3s", "default", (Rule(_Q, "equals", 0, "no inconsistency detected", True),), _QA4SM),
     Preset("gldas", "unfrozen", (
         Rule("snow_amount", "below", 0.001, "no snow"), _UNFROZEN, Rule("soil_moisture", "above", 0.0, "moisture above zero")), _QA4SM),
     Preset("era5", "unfrozen", (_UNFROZEN,), _QA4SM),
     Preset("era5_land", "unfrozen", (_UNFROZEN,), _QA4SM),
     Preset("cgls", "default", (
-        Rule(_Q, "clear", ("water_mask", "sensitivity_mask", "slope_mask", "low_quality"), "not water, insensitive, steep or of low quality"),
+        Rule(_Q, "clear", ("water", "low_sensitivity", "steep_slope", "low_quality"), "not water, insensitive, steep or of low quality"),
         Rule("surface_state", "at_most", 1, "unknown or unfrozen surface")), "CGLS product user manual; " + _QA4SM),
     Preset("ismn", "good", (Rule(_Q, "any", ("G",), "flagged good by the network", True),), _QA4SM),
 )  # fmt: skip
@@ -204,23 +203,44 @@ def _keeps(rule: Rule, values: xr.DataArray) -> xr.DataArray:
     return getattr(values, compare[rule.test])(rule.value)
 
 
-def keep(dataset: xr.Dataset, product: str, name: str = "default") -> xr.DataArray:
-    """Where a preset keeps `soil_moisture` (bool). Lazy in, lazy out; `attrs` list the rules used and those skipped.
+def _known(rule: Rule, values: xr.DataArray) -> tuple[Rule, tuple[str, ...]]:
+    """The rule on those meanings that the flag variable has, and the meanings that it lacks."""
+    if rule.test not in ("clear", "any"):
+        return rule, ()
+    words = str(values.attrs.get("flag_meanings", "")).split()
+    lacking = tuple(m for m in rule.value if m not in words)
+    return replace(rule, value=tuple(m for m in rule.value if m in words)), lacking
 
+
+def keep(dataset: xr.Dataset, product: str, name: str = "default") -> xr.DataArray:
+    """Where a preset keeps `soil_moisture`, or `soil_saturation` of products in percent (bool). Lazy in, lazy out.
+
+    `attrs` list the rules used and those skipped, because the dataset lacks their variable or the flag their meaning.
     Comparisons with a missing number are not met. Raises VadoseInputError when a variable the preset cannot do without is missing.
     """
     recipe = preset(product, name)
-    mask = xr.ones_like(dataset["soil_moisture"], dtype=bool)
+    subject = "soil_moisture" if "soil_moisture" in dataset else "soil_saturation"
+    if subject not in dataset:
+        raise VadoseInputError(f"no 'soil_moisture' nor 'soil_saturation' in {sorted(map(str, dataset.data_vars))}")
+    mask = xr.ones_like(dataset[subject], dtype=bool)
     used, skipped = [], []
     for rule in recipe.rules:
-        if rule.variable not in dataset:
+        variable = rule.variable.replace("soil_moisture", subject)
+        if variable not in dataset:
             if rule.needed:
                 raise VadoseInputError(
-                    f"preset {product}/{name} needs {rule.variable!r} ({rule.sentence}); the dataset has {sorted(map(str, dataset.data_vars))}"
+                    f"preset {product}/{name} needs {variable!r} ({rule.sentence}); the dataset has {sorted(map(str, dataset.data_vars))}"
                 )
             skipped.append(rule.sentence)
             continue
-        mask = mask & _keeps(rule, dataset[rule.variable])
+        part, lacking = _known(rule, dataset[variable])
+        if lacking and rule.needed:
+            raise VadoseInputError(f"preset {product}/{name}: {variable!r} does not know {', '.join(lacking)}")
+        if lacking:
+            skipped.append(f"{rule.sentence}: {', '.join(lacking)} unknown here")
+        if rule.test in ("clear", "any") and not part.value:
+            continue
+        mask = mask & _keeps(part, dataset[variable])
         used.append(rule.sentence)
     mask.attrs = {
         "long_name": f"kept by {product}/{name}",
