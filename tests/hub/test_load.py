@@ -1,6 +1,6 @@
 """A class comes in: people log in, start their servers and run their first cell at the same moment, on the local hub.
 
-Sixteen by default, which two cores hold in half a minute; VADOSE_LEARNERS=70 for a whole class (docs/workshop.md has its figures).
+Seventy, or as many as the memory of the machine bears; VADOSE_LEARNERS gives another number (docs/workshop.md has the figures).
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "system"))
 from real_hub import Hub, start, stop, vadose
 
 pytestmark = [pytest.mark.hub, pytest.mark.slow]
-#: One learner is Lab's server and one kernel: about 0.2 GB measured here.
-LEARNERS = int(os.environ.get("VADOSE_LEARNERS", "16"))
+#: One learner is Lab's server and one kernel: 0.15 GiB measured here. Two are left to the hub and the test.
 GIB_EACH = 0.2
+FREE = psutil.virtual_memory().available / 2**30 - 2
+LEARNERS = int(os.environ.get("VADOSE_LEARNERS") or min(70, FREE / GIB_EACH))
 
 
 def first_cell(hub: Hub, session: requests.Session, user: str) -> str:
@@ -33,14 +34,14 @@ def first_cell(hub: Hub, session: requests.Session, user: str) -> str:
     from websocket import create_connection
 
     base = f"{hub.url}/user/{user}"
-    answer = session.post(f"{base}/api/kernels", json={"name": "python3"}, timeout=150)
+    answer = session.post(f"{base}/api/kernels", json={"name": "python3"}, timeout=320)
     assert answer.status_code == 201, answer.text[:300]
     kernel = answer.json()["id"]
     token = session.headers["Authorization"]
     socket = create_connection(
         f"{base.replace('http', 'ws', 1)}/api/kernels/{kernel}/channels",
         header=[f"Authorization: {token}"],
-        timeout=150,
+        timeout=320,
         http_no_proxy=["127.0.0.1"],
     )
     try:
@@ -64,7 +65,7 @@ def first_cell(hub: Hub, session: requests.Session, user: str) -> str:
         said = ""
         while True:
             text = socket.recv()
-            assert text, f"{user}: the kernel did not answer in Jupyter's 60 s"
+            assert text, f"{user}: the kernel did not answer in the 300 s that the hub gives it"
             message = json.loads(text)
             if message.get("parent_header", {}).get("msg_id") != header["msg_id"]:
                 continue
@@ -88,7 +89,7 @@ def learner(hub: Hub, user: str, gate: threading.Barrier) -> dict[str, float]:
     session.trust_env = False
     session.headers["Authorization"] = f"token {token}"
     api = f"{hub.url}/hub/api/users/{user}"
-    answer = session.post(f"{api}/server", timeout=150)
+    answer = session.post(f"{api}/server", timeout=320)
     assert answer.status_code in (201, 202), f"{user}: {answer.status_code} {answer.text[:300]}"
     while True:
         seen = session.get(api, timeout=60).json()
@@ -96,7 +97,7 @@ def learner(hub: Hub, user: str, gate: threading.Barrier) -> dict[str, float]:
         if server and server["ready"]:
             break
         assert server is not None, f"{user}: the start failed"
-        assert time.monotonic() - begin < 170, f"{user}: no server after 170 s"
+        assert time.monotonic() - begin < 320, f"{user}: no server after 320 s"
         time.sleep(1.0)
     up = time.monotonic()
     assert first_cell(hub, session, user) == f"42 {user}"
@@ -104,11 +105,12 @@ def learner(hub: Hub, user: str, gate: threading.Barrier) -> dict[str, float]:
     return {"login": logged_in - begin, "server": up - logged_in, "cell": done - up, "all": done - begin}
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(560)
 def test_a_class_comes_in_at_once_and_nobody_fails(tmp_path):
-    free = psutil.virtual_memory().available / 2**30
-    if free < LEARNERS * GIB_EACH + 1:
-        pytest.skip(f"cannot run here: {LEARNERS} learners need {LEARNERS * GIB_EACH + 1:.0f} GiB, {free:.0f} are free")
+    if LEARNERS < 8:
+        pytest.skip(
+            f"cannot run here: {FREE + 2:.1f} GiB of memory are free, a class of eight needs {2 + 8 * GIB_EACH:.1f}"
+        )
     users = [f"learner{k:02d}" for k in range(LEARNERS)]
     hub = start(tmp_path / "hub", "--users", ",".join(users), "--shared-account", "--no-s3")
     try:
@@ -126,7 +128,7 @@ def test_a_class_comes_in_at_once_and_nobody_fails(tmp_path):
             f"\n{LEARNERS} learners in {wall:.0f} s on {os.cpu_count()} cores, {memory:.1f} GiB; seconds, median and slowest: "
             + ", ".join(f"{part} {middle:.1f} / {worst:.1f}" for part, (middle, worst) in figures.items())
         )
-        assert wall < 180
+        assert wall < 300
     finally:
         stop(hub)
     assert not hub.processes()

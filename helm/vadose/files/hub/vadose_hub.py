@@ -144,9 +144,13 @@ def configure_local(c, settings):
     unix_users = settings.get("unix_users", False)
     c.Spawner.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]
     c.Spawner.ip = "127.0.0.1"
-    c.Spawner.args = ["--allow-root"] if os.geteuid() == 0 and not unix_users else []
-    c.Spawner.http_timeout = 120
-    c.Spawner.start_timeout = 120
+    # A class that comes in at once shares few cores: a server or a kernel that starts slowly is waited for, not given up.
+    patience = 300
+    c.Spawner.args = [f"--MappingKernelManager.kernel_info_timeout={patience}"]
+    if os.geteuid() == 0 and not unix_users:
+        c.Spawner.args = ["--allow-root", *c.Spawner.args]
+    c.Spawner.http_timeout = patience
+    c.Spawner.start_timeout = patience
     notebooks = settings.get("notebooks")
     if unix_users:
         c.JupyterHub.spawner_class = "jupyterhub.spawner.LocalProcessSpawner"
