@@ -118,9 +118,10 @@ def derive(grid: Grid, plan: Layout, design: Design) -> Derived:
     raw = np.where(no_data(grid.raw), np.nan, grid.raw)
     local = grid.time + plan.shift
     shape = raw.shape
-    value, error, flag = np.full(shape, np.nan), np.full(shape, np.nan, np.float32), grid.flag & INTRINSIC
+    value, error = np.full(shape, np.nan, order="F"), np.full(shape, np.nan, np.float32, order="F")
+    flag = grid.flag & INTRINSIC
     flag |= np.where(~np.isnan(grid.raw) & np.isnan(raw), NODATA, 0).astype(np.int32)
-    link_at = np.zeros(shape, np.int16)
+    link_at = np.zeros(shape, np.int16, order="F")
     groupings: dict[tuple[str, float], list[int]] = {}
     for k, links in enumerate(plan.links):
         which = links_in_time(links, local)

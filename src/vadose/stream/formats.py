@@ -96,7 +96,7 @@ def read(file: io.BufferedIOBase, name: str, wanted: Wanted, *, size: int = BLOC
     body = b"\n".join(first.split(b"\n")[header.lines :])
     line = header.lines + 1
     clock = {"ameriflux": _digits, "csv": _csv_time}.get(header.kind)
-    reader = Reader(header, wanted, time=clock)
+    reader = Reader(header, wanted, time=clock, digits=header.kind == "ameriflux")
     while True:
         if header.kind == "ismn":
             yield _ismn_rows(body, header, line)

@@ -20,7 +20,7 @@ class Grid:
     """Raw values with, for each cell, the rank of the file it came from (-1: no row) and what is wrong with the row itself."""
 
     time: np.ndarray  # (n,) datetime64[us] UTC, sorted, unique
-    raw: np.ndarray  # (n, columns)
+    raw: np.ndarray  # (n, columns), a column's values side by side in memory, as in the next two
     rank: np.ndarray  # (n, columns) int64
     flag: np.ndarray  # (n, columns) int32
 
@@ -28,7 +28,12 @@ class Grid:
     def empty(cls, time: np.ndarray, columns: int) -> Grid:
         """Nothing yet on these times."""
         shape = (time.size, columns)
-        return cls(time, np.full(shape, np.nan), np.full(shape, -1, np.int64), np.zeros(shape, np.int32))
+        return cls(
+            time,
+            np.full(shape, np.nan, order="F"),
+            np.full(shape, -1, np.int64, order="F"),
+            np.zeros(shape, np.int32, order="F"),
+        )
 
     def part(self, keep: np.ndarray | slice) -> Grid:
         """Some of the rows."""
@@ -60,7 +65,7 @@ def from_rows(
     rank = np.int64(source) | quality[:, None] | np.where(no_data, np.int64(0), np.int64(VALID_BIT))
     if n < 2 or (time[1:] > time[:-1]).all():
         if columns.size == total and (columns == np.arange(total)).all():
-            return Grid(time, values, rank, np.broadcast_to(flag[:, None], values.shape).copy())
+            return Grid(time, values, rank, np.broadcast_to(flag[:, None], values.shape).copy(order="F"))
         out = Grid.empty(time, total)
         out.raw[:, columns], out.rank[:, columns], out.flag[:, columns] = values, rank, flag[:, None]
         return out

@@ -50,27 +50,20 @@ def rank_of(revision: int, last: np.datetime64 | None, sha256: str) -> int:
     return (revision << 57) | (min(max(minutes, 0), (1 << MINUTE_BITS) - 1) << HASH_BITS) | int(sha256[:6], 16)
 
 
-_STAMP = re.compile(rb"(\d{4})[-/](\d\d)[-/](\d\d)[ T](\d\d):(\d\d)|^(\d{12}),", re.M)
+_STAMP = re.compile(rb'^"*(?:(\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:\d\d)|(\d{12}),)', re.M)
+_NO_DIGIT = bytes(sorted(set(range(256)) - set(b"0123456789")))
 
 
 def _last_time(tail: bytes) -> np.datetime64 | None:
-    best = None
-    for line in tail.replace(b"\0", b"").splitlines():
-        found = _STAMP.match(line.lstrip(b'"'))
-        if not found:
-            continue
-        d = found[6]
-        text = (
-            f"{d[:4].decode()}-{d[4:6].decode()}-{d[6:8].decode()}T{d[8:10].decode()}:{d[10:].decode()}"
-            if d
-            else "{}-{}-{}T{}:{}".format(*(g.decode() for g in found.groups()[:5]))
-        )
+    """The newest time that a line of a file's end begins with."""
+    found = _STAMP.findall(tail.replace(b"\0", b""))
+    for stamp in sorted({(dashed or plain).translate(None, _NO_DIGIT) for dashed, plain in found}, reverse=True):
+        d = stamp.decode()
         try:
-            time = np.datetime64(text, "m")
+            return np.datetime64(f"{d[:4]}-{d[4:6]}-{d[6:8]}T{d[8:10]}:{d[10:]}", "m")
         except ValueError:
             continue
-        best = time if best is None or time > best else best
-    return best
+    return None
 
 
 class Landing:

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as compute
 import pyarrow.csv as pc
 
 from vadose.errors import UnreadableFileError
 
 BLOCK = 8 << 20
+#: A damaged block is cut into so many pieces, again and again, until a piece is this small; only such a piece is read line by line.
+PIECES, PIECE = 16, 1 << 15
 #: What loggers write instead of a number.
 MISSING = ("NAN", "NaN", "nan", "NA", "N/A", "", "INF", "-INF", "Inf", "-Inf")
 _MISSING = frozenset(MISSING)
@@ -142,10 +145,11 @@ class Reader:
         wanted: Callable[[Header], list[str] | None],
         *,
         time: Callable[[str], np.datetime64] | None = None,
+        digits: bool = False,
     ):
         self.wanted = wanted
         self.parse_time = time or _iso
-        self.fast = time is None
+        self.digits = digits  # times are twelve digits, YYYYMMDDHHMM
         self.set(header)
 
     def set(self, header: Header) -> None:
@@ -185,19 +189,32 @@ class Reader:
                 body = body[skip:]
 
     def _rows(self, part: bytes, line: int) -> Block:
-        cut = not part.endswith(b"\n")
-        if self.fast and b"\0" not in part:
+        if b"\0" not in part:
             try:
-                return self._fast(part, cut)
+                return self._fast(part, not part.endswith(b"\n"))
             except (pa.ArrowInvalid, ValueError):
                 pass
-        return self._slow(part, line, cut)
+        pieces = [part] if len(part) <= PIECE else list(_pieces(part, max(len(part) // PIECES, PIECE // 2)))
+        if len(pieces) == 1:
+            return self._slow(part, line, not part.endswith(b"\n"))
+        found = []
+        for piece in pieces:
+            found.append(self._rows(piece, line))
+            line += piece.count(b"\n")
+        return Block(
+            self.header,
+            self.columns,
+            np.concatenate([b.time for b in found]),
+            np.concatenate([b.values for b in found]),
+            found[-1].cut,
+            [row for b in found for row in b.bad],
+        )
 
     def _fast(self, part: bytes, cut: bool) -> Block:
         names = [f"c{k}" for k in range(len(self.header.columns))]
         kept = ["c0", *(names[k] for k in self.positions)]
         kinds: dict[str, pa.DataType] = {name: pa.float64() for name in kept}
-        kinds["c0"] = pa.timestamp("us")
+        kinds["c0"] = pa.string() if self.digits else pa.timestamp("us")
         table = pc.read_csv(
             pa.py_buffer(part),
             read_options=pc.ReadOptions(column_names=names, use_threads=False, block_size=len(part) + 1),
@@ -208,10 +225,11 @@ class Reader:
         stamps = table.column(0)
         if stamps.null_count:
             raise ValueError("a row without time")
-        time = stamps.to_numpy().astype("datetime64[us]")
+        time = twelve_digits(stamps) if self.digits else stamps.to_numpy().astype("datetime64[us]")
         if time.size and (time.min() < EARLIEST or time.max() > LATEST):
             raise ValueError("a time that no logger has seen")
-        values = np.empty((len(time), len(self.positions)))
+        # Column by column in memory, as everything that follows works on one sensor at a time.
+        values = np.empty((len(time), len(self.positions)), order="F")
         for k in range(len(self.positions)):
             values[:, k] = table.column(k + 1).to_numpy()
         if np.isinf(values).any():
@@ -291,6 +309,29 @@ class Reader:
                 value = float("nan")
             values.append(value)
         return time, values
+
+
+def _pieces(part: bytes, size: int) -> Iterator[bytes]:
+    """Whole lines, about `size` bytes at a time."""
+    start = 0
+    while start < len(part):
+        stop = part.find(b"\n", start + size) + 1 or len(part)
+        yield part[start:stop]
+        start = stop
+
+
+def twelve_digits(words: pa.ChunkedArray) -> np.ndarray:
+    """YYYYMMDDHHMM -> times; raises ValueError when one of them is no time."""
+    if not compute.all(compute.match_substring_regex(words, r"^\d{12}$")).as_py():
+        raise ValueError("not twelve digits")
+    number = words.cast(pa.int64()).to_numpy()
+    year, month, day = number // 10**8, number // 10**6 % 100, number // 10**4 % 100
+    hour, minute = number // 100 % 100, number % 100
+    start = ((year - 1970) * 12 + month - 1).astype("datetime64[M]")
+    date = start.astype("datetime64[D]") + (day - 1)
+    if ((month < 1) | (month > 12) | (date.astype("datetime64[M]") != start) | (hour > 23) | (minute > 59)).any():
+        raise ValueError("no such date")
+    return date.astype("datetime64[us]") + (hour * 60 + minute) * np.timedelta64(60_000_000, "us")
 
 
 def _no_time() -> np.ndarray:
