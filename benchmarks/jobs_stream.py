@@ -1,7 +1,8 @@
 """Logger files to one committed table. The peer is the pandas pipeline that one would write: file by file, one long frame a logger table.
 
 `VADOSE_BENCH_OBSERVATIONS` sets the size (default 50 million); both sides always do the same files. Times include hashing, reading,
-units, limits, the median rule and writing; ours also merges, checks for stuck sensors and gaps, and commits.
+units, limits, the median rule, stuck sensors, gaps and writing one file a table and month; ours also keeps standard errors and
+where each value came from, marks conflicts and clock faults, lists bad rows, can be killed, and commits.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,34 +42,31 @@ def taken_in() -> Path:
     return base
 
 
-def _peak_of_children() -> float:
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-
-
 def _facts(root: Path) -> dict[str, float]:
     import pyarrow.compute as pc
 
     from vadose import stream
+    from vadose.stream.flags import GAP, OOB, STUCK
 
     found = stream.Table(root).read(columns=["value", "flag"], filters=pc.field("variable") == VARIABLE)
     value, flag = found["value"].to_numpy(), found["flag"].to_numpy()
     return {
         "values": float(np.isfinite(value).sum()),
         "mean": float(np.nanmean(value)),
-        "beyond": float((flag & 1).sum()),
+        "beyond": float((flag & OOB).sum()),
+        "stuck": float((flag & STUCK).sum() / STUCK),
+        "gap": float((flag & GAP).sum() / GAP),
     }
 
 
-def ours(base: Path) -> dict[str, float]:
+def ours(base: Path) -> dict[str, Any]:
     from vadose import stream
 
     root = base / "root"
     shutil.rmtree(root, ignore_errors=True)
     stream.init(root, inputs=[base / "raw"], design=base / "metadata", workers=2)
-    stream.run(root)
-    return {**_facts(root), "worker_mb": _peak_of_children()}
+    report = stream.run(root)
+    return {"root": str(root), "worker_mb": report.worker_mb}
 
 
 def again(base: Path) -> dict[str, float]:
@@ -97,7 +96,7 @@ def pandas_pipeline(base: Path) -> dict[str, float]:
         if digest not in seen:
             seen.add(digest)
             tables.setdefault(path.stem.removesuffix("_copy").rsplit("_", 1)[0], []).append(path)
-    facts = {"values": 0.0, "sum": 0.0, "beyond": 0.0}
+    facts = {"values": 0.0, "sum": 0.0, "beyond": 0.0, "stuck": 0.0, "gap": 0.0}
     for name, paths in tables.items():
         logger, table = name.rsplit("_", 1)
         mine = links[(links.logger == logger) & (links.table == table)]
@@ -110,9 +109,8 @@ def pandas_pipeline(base: Path) -> dict[str, float]:
         rows["time"] = pd.to_datetime(rows.pop("TIMESTAMP"), errors="coerce") + pd.Timedelta("5h")
         rows["raw"] = pd.to_numeric(rows["raw"], errors="coerce")
         rows = rows.dropna(subset=["time"]).merge(mine[["column", "site", "plot", "sensor", "variable"]], on="column")
-        rows = rows.drop_duplicates(["sensor", "variable", "time"], keep="last").sort_values(
-            ["sensor", "variable", "time"]
-        )
+        rows = rows.drop_duplicates(["sensor", "variable", "time"], keep="last")
+        rows = rows.sort_values(["sensor", "variable", "time"], ignore_index=True)
         parts = []
         for variable, part in rows.groupby("variable"):
             row = design.variables[variable]
@@ -125,26 +123,38 @@ def pandas_pipeline(base: Path) -> dict[str, float]:
                 distance = (part["value"] - part.groupby(keys)["value"].transform("median")).abs()
                 spread = 1.4826 * distance.groupby(keys).transform("median")
                 part["far"] = (distance > row.threshold * spread) & (spread > 0)
+            valid = part[part["value"].notna()]
+            silent = valid.groupby("sensor")["time"].diff()
+            part["gap"] = (silent.isna() | (silent > pd.Timedelta("1D"))).reindex(part.index, fill_value=False)
+            part["stuck"] = False
+            if row.grouping:
+                change = (part["value"] != part["value"].shift()) | (part["sensor"] != part["sensor"].shift())
+                lasts = part.groupby(change.cumsum())["time"].agg(["min", "max"])
+                long = (lasts["max"] - lasts["min"]) >= pd.Timedelta("24h")
+                part["stuck"] = change.cumsum().map(long)
             parts.append(part)
             if variable == VARIABLE:
                 facts["values"] += part["value"].notna().sum()
                 facts["sum"] += part["value"].sum()
-                facts["beyond"] += part["beyond"].sum()
+                for name in ("beyond", "stuck", "gap"):
+                    facts[name] += part[name].sum()
         done = pd.concat(parts).assign(month=lambda d: d["time"].dt.strftime("%Y-%m"))
         done.to_parquet(out / name, partition_cols=["month"], compression="zstd")
     return {
         "values": float(facts["values"]),
         "mean": float(facts["sum"] / facts["values"]),
-        "beyond": float(facts["beyond"]),
+        **{name: float(facts[name]) for name in ("beyond", "stuck", "gap")},
     }
 
 
-def agreement(mine: dict[str, float], theirs: dict[str, float]) -> str:
-    """The median groups differ by a day, so limits and values are what is compared."""
+def agreement(made: dict[str, Any], theirs: dict[str, float]) -> str:
+    """What the committed table says, read back outside the clock. The median groups differ by a day and are not compared."""
+    mine = _facts(Path(made["root"]))
     lost = (theirs["values"] - mine["values"]) / mine["values"]
     return (
         f"{VARIABLE}: {mine['values']:,.0f} values, the peer {lost:+.1e} of that; means differ by {abs(mine['mean'] - theirs['mean']):.1e} m3/m3; "
-        f"beyond limits {mine['beyond']:.0f} and {theirs['beyond']:.0f}; our largest worker {mine['worker_mb']:.0f} MB beside the parent"
+        f"beyond limits {mine['beyond']:.0f} and {theirs['beyond']:.0f}, stuck {mine['stuck']:.0f} and {theirs['stuck']:.0f}, "
+        f"after a gap {mine['gap']:.0f} and {theirs['gap']:.0f}; ours has 2 workers beside the parent, the larger {made['worker_mb']:.0f} MB"
     )
 
 

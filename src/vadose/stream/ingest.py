@@ -11,6 +11,7 @@ import fcntl
 import json
 import multiprocessing
 import os
+import resource
 import time as clock
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
@@ -62,6 +63,7 @@ class Report:
     unreadable: list[str] = field(default_factory=list)
     version: int = -1
     seconds: float = 0.0
+    worker_mb: float = 0.0  # largest memory of a process that read files, at any time
 
     def sentence(self) -> str:
         """One line for the terminal."""
@@ -99,6 +101,7 @@ class Done:
     bad: list[dict] = field(default_factory=list)
     values: int = 0
     late: int = 0
+    peak_mb: float = 0.0
 
 
 _DESIGN_CACHE: dict[str, Design] = {}
@@ -173,6 +176,7 @@ def process(work: Work, design: Design | None = None) -> Done:
     if pending:
         done.late += writer.add(merge(pending, len(plan.columns)))
     done.new = writer.written
+    done.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return done
 
 
@@ -182,6 +186,7 @@ class _Writer:
     def __init__(self, root: Path, stream: str, stored: dict[str, str], plan: Layout, design: Design):
         self.root, self.stream, self.stored, self.plan, self.design = root, stream, stored, plan, design
         self.written: dict[str, tuple[str, dict]] = {}
+        self.mine: set[str] = set()  # files that this run made
 
     def add(self, grid: Grid) -> int:
         """Upsert a grid; gives how many of its values are late (older than 48 h before the newest stored)."""
@@ -216,8 +221,12 @@ class _Writer:
         table = to_arrow(part.part(cut), derived, self.plan)
         if not table.num_rows:
             return
-        path = write_month(self.root, self.stream, month, table)
+        path, new = write_month(self.root, self.stream, month, table)
         if self.stored.get(month) != path:
+            if (older := self.stored.get(month)) in self.mine:  # no commit knows of it
+                (self.root / older).unlink(missing_ok=True)
+            if new:
+                self.mine.add(path)
             self.written[month] = (path, statistics(table))
             self.stored[month] = path
 
@@ -366,7 +375,9 @@ def _carry_out(
         committer.commit()
         return
     pool: Executor
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=multiprocessing.get_context("forkserver")) as pool:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["vadose.stream.ingest"])  # imported once, not by each worker
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
         futures: list[Future[Done]] = [pool.submit(process, job) for job in jobs]
         try:
             for number, future in enumerate(as_completed(futures), 1):
@@ -421,6 +432,7 @@ class _Committer:
             self._keep_bad(done)
             self.report.values += done.values
             self.report.late += done.late
+            self.report.worker_mb = max(self.report.worker_mb, done.peak_mb)
             self.report.partitions += len(done.new)
             self.report.streams += bool(done.new)
         self.ledger.save()

@@ -86,24 +86,25 @@ def to_grid(path: Path, plan: Layout) -> Grid:
     return grid
 
 
-def write_month(root: Path, stream: str, month: str, rows: pa.Table) -> str:
-    """Write one partition; its name is the hash of its bytes. Gives the path below `root`."""
+def write_month(root: Path, stream: str, month: str, rows: pa.Table) -> tuple[str, bool]:
+    """Write one partition; its name is the hash of its bytes. Gives the path below `root` and whether it was not there before."""
     sink = pa.BufferOutputStream()
     pq.write_table(
         rows, sink, compression="zstd", compression_level=1, row_group_size=ROWS_A_GROUP, store_schema=False, version="2.6",
-        use_dictionary=[*TEXTS, "time", "flag", "source", "standard_error", "raw", "value"], write_page_index=True,
+        use_dictionary=[*TEXTS, "time", "flag", "source", "standard_error"], write_statistics=["time", "raw", "value", "flag"],
     )  # fmt: skip
     data = sink.getvalue()
     name = hashlib.sha256(data).hexdigest()[:32]
     path = f"stream={stream}/month={month}/{name}.parquet"
     final = root / path
-    if not final.is_file():
+    new = not final.is_file()
+    if new:
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = final.with_suffix(f".{os.getpid()}.tmp")
         with temporary.open("wb") as file:
             file.write(data)
         temporary.replace(final)
-    return path
+    return path, new
 
 
 def statistics(rows: pa.Table) -> dict[str, Any]:
