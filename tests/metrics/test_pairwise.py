@@ -60,6 +60,9 @@ def test_nominal_95_percent_intervals_cover_92_to_97_under_autocorrelation(phi):
     r = float(((out.pearson_low <= 0.6) & (out.pearson_high >= 0.6)).mean())
     assert 0.92 <= bias <= 0.97, bias
     assert 0.92 <= r <= 0.97, r
+    spread = np.sqrt(0.4**2 + 0.8**2)  # of y - x = -0.4 x + 0.8 e
+    ub = float(((out.ubrmsd_low <= spread) & (out.ubrmsd_high >= spread)).mean())
+    assert 0.92 <= ub <= 0.97, ub
 
 
 def test_block_bootstrap_covers_the_mean_of_a_persistent_series():

@@ -138,7 +138,9 @@ def compare(reference: xr.DataArray, other: xr.DataArray, *, dim: str = "time", 
     out["n_eff"] = effective_size(n, r_ref, r_oth)
     n_difference = effective_size(n, r_difference, r_difference, of_mean=True)
     out["bias_low"], out["bias_high"] = mean_interval(out.bias, out.ubrmsd, n_difference, level=level)
-    out["ubrmsd_low"], out["ubrmsd_high"] = variance_interval(out.ubrmsd, n_difference, level=level)
+    # squares of a series with lag-1 correlation r have r squared: their mean is known better than the series' own
+    n_spread = effective_size(n, r_difference, r_difference)
+    out["ubrmsd_low"], out["ubrmsd_high"] = variance_interval(out.ubrmsd, n_spread, level=level)
     out["pearson_low"], out["pearson_high"] = correlation_interval(out.pearson, out.n_eff, level=level)
     for name in out.data_vars:
         stem = str(name).removesuffix("_low").removesuffix("_high")
