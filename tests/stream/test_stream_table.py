@@ -12,13 +12,16 @@ import time as clock
 
 import numpy as np
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from vadose import stream
 from vadose.errors import VadoseInputError
 from vadose.stream import flags
+from vadose.stream.derive import layout
 from vadose.stream.latency import page, status
 from vadose.stream.release import release
+from vadose.stream.table import to_grid
 
 
 def test_every_column_can_be_asked_for(network):
@@ -292,3 +295,28 @@ def test_c_t1_7_6_five_million_values_stay_within_a_tenth_of_the_limits(tmp_path
     assert values > 0.999 * truth["values"]
     assert seconds < 90
     assert memory < 2e6
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["every column has every time", "with holes"])
+def test_a_partition_is_read_the_same_in_whatever_order_its_rows_lie(network, tmp_path, whole):
+    """A month without holes is reshaped and not sorted; rows in another order must be sorted. Both give the logger's numbers."""
+    root, raw, _ = network()
+    stream.run(root)
+    design = stream.read_design(raw.parent / "metadata")
+    table = stream.Table(root)
+    for (name, _), path in table.files().items():
+        plan = layout(design, *name.split(".", 1))
+        rows = pq.read_table(table.root / path, partitioning=None)
+        if not whole:
+            rows = rows.filter(pc.not_equal(rows["raw"], rows["raw"][7]))
+        pq.write_table(rows, tmp_path / "sorted.parquet")
+        pq.write_table(rows.take(np.random.default_rng(5).permutation(rows.num_rows)), tmp_path / "mixed.parquet")
+        one, other = (to_grid(tmp_path / f"{kind}.parquet", plan) for kind in ("sorted", "mixed"))
+        for field in ("time", "raw", "rank", "flag"):
+            a, b = getattr(one, field), getattr(other, field)
+            np.testing.assert_array_equal(a, b)
+            assert a.dtype == b.dtype
+        frame = rows.to_pandas()
+        k = plan.columns.index(frame["column"].iloc[7])
+        mine = frame[frame["column"] == frame["column"].iloc[7]]
+        np.testing.assert_array_equal(one.raw[one.rank[:, k] >= 0, k], mine["raw"])
