@@ -59,21 +59,34 @@ def out_of_fold(
     rng: Rng = 0,
 ) -> np.ndarray:
     """Predictions (sample,) by estimators that never saw the sample's fold; medians are those of the training part."""
-    x, y = features.columns(table, predictors), np.asarray(table[target].values, float)
-    weight, rng, out = model.weights(table, target), np.random.default_rng(rng), np.full(y.size, np.nan)
-    prototype = model.make_estimator(estimator)
-    for train, test in splits.pairs(folds):
-        with np.errstate(all="ignore"):
-            medians = np.nan_to_num(np.nanmedian(x[train], axis=0))
-        flagged = np.flatnonzero(~np.isfinite(x[train]).all(axis=0)) if prototype.kind == "forest" else np.empty(0, int)
-        rows = [
-            model.with_surrogates(x[p], medians, flagged) if prototype.kind == "forest" else x[p] for p in (train, test)
-        ]
-        part = model.make_estimator(prototype).fit(
-            rows[0], y[train], weight=None if weight is None else weight[train], rng=rng
-        )
-        out[test] = part.predict(rows[1])
+    rng, out = np.random.default_rng(rng), np.full(table.sizes["sample"], np.nan)
+    for _, test in splits.pairs(folds):
+        left = np.zeros(out.size, bool)
+        left[test] = True
+        out[test] = held_out(table, left, target=target, predictors=predictors, estimator=estimator, rng=rng)
     return out
+
+
+def held_out(
+    table: xr.Dataset,
+    left: np.ndarray,
+    *,
+    target: str,
+    predictors: tuple[str, ...],
+    estimator: Any = "boosted",
+    rng: Rng = 0,
+) -> np.ndarray:
+    """Predictions of the rows that are `left` (sample,) out, by an estimator that learned from the others only."""
+    x, y = features.columns(table, predictors), np.asarray(table[target].values, float)
+    weight, prototype, train = model.weights(table, target), model.make_estimator(estimator), ~left
+    rows = [x[train], x[left]]
+    if prototype.kind == "forest":
+        with np.errstate(all="ignore"):
+            medians = np.nan_to_num(np.nanmedian(rows[0], axis=0))
+        flagged = np.flatnonzero(~np.isfinite(rows[0]).all(axis=0))
+        rows = [model.with_surrogates(r, medians, flagged) for r in rows]
+    part = prototype.fit(rows[0], y[train], weight=None if weight is None else weight[train], rng=rng)
+    return part.predict(rows[1])
 
 
 def compare(

@@ -26,6 +26,8 @@ LEVELS = (0.05, 0.16, 0.5, 0.84, 0.95)
 PLACE_ERROR = 0.03  # m3 m-3: what a point does not tell about its cell
 FLAGS = ("outside_area_of_applicability", "missing_predictor", "at_training_limit")
 LIMIT_MARGIN = 1e-3
+MOST_SHUFFLED = 500  # held-out rows a fold that weigh the predictors
+LEAST_WEIGHT = 0.05  # of the weightiest, so that a gross extrapolation of a minor predictor shows
 
 
 @dataclass(frozen=True)
@@ -178,19 +180,20 @@ def fit(
         return with_surrogates(part, medians, flagged) if prototype.kind == "forest" else part
 
     mean, quantiles = np.full(y.size, np.nan), np.full((y.size, len(LEVELS)), np.nan)
+    growth = np.zeros(len(chosen))
     for train, test in splits.pairs(folds):
         part = make_estimator(prototype).fit(
             rows(x[train]), y[train], weight=None if weight is None else weight[train], rng=rng
         )
         mean[test] = part.predict(rows(x[test]))
         quantiles[test] = part.quantiles(rows(x[test]), LEVELS)
+        growth += _growth(part, rows, x[test], y[test], rng)
     widening = {
         share: intervals.widening(intervals.scores(y, quantiles[:, a], quantiles[:, b]), coverage=share)
         for a, b, share in ((0, 4, 0.9), (1, 3, 0.68))
     }
     final = make_estimator(prototype).fit(rows(x), y, weight=weight, rng=rng)
-    importance = _gain(final, len(chosen))
-    area = applicability.fit(x, folds=folds, importance=importance)
+    area = applicability.fit(x, folds=folds, importance=np.maximum(growth, LEAST_WEIGHT * growth.max()))
     sigma = table.get(f"{target}_standard_error")
     oof = table[[target]].assign(
         predicted=("sample", mean), fold=("sample", folds), quantile=(("sample", "level"), widen(quantiles, widening))
@@ -202,13 +205,15 @@ def fit(
     )  # fmt: skip
 
 
-def _gain(estimator: Any, n: int) -> np.ndarray | None:
-    """Importance a predictor from the trees themselves, where they keep one (used to weigh the axes of dissimilarity)."""
-    if estimator.kind == "forest":
-        return np.asarray(estimator.estimator.feature_importances_[:n])
-    if estimator.kind == "oblivious":
-        return np.asarray(estimator.mean.get_feature_importance())
-    return None
+def _growth(part: Any, rows: Any, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """How much the squared error of held-out rows grows when each predictor is shuffled among them: the axes' weights."""
+    at = rng.permutation(y.size)[:MOST_SHUFFLED]
+    copies = np.repeat(x[at][None], x.shape[1] + 1, axis=0)
+    for j in range(x.shape[1]):
+        copies[j + 1, :, j] = copies[0, rng.permutation(at.size), j]
+    predicted = part.predict(rows(copies.reshape(-1, x.shape[1]))).reshape(-1, at.size)
+    error = ((predicted - y[at]) ** 2).sum(axis=1)
+    return error[1:] - error[0]
 
 
 def with_card(model: Model, card: dict[str, Any]) -> Model:
