@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from scipy import stats
 
-from vadose.errors import NotFoundError
+from vadose.errors import NotFoundError, VadoseInputError
 from vadose.harmonize import rescale
 
 
@@ -17,7 +18,7 @@ def arrays(*values):
     ]
 
 
-@pytest.mark.parametrize("method", rescale.METHODS)
+@pytest.mark.parametrize("method", [m for m in rescale.METHODS if m != "triple"])
 def test_c_x5_1_a_line_is_found(method):
     x = np.random.default_rng(0).gamma(2, 0.1, 3000)
     source, reference = arrays(x, 2 * x + 1)
@@ -74,3 +75,101 @@ def test_gaps_and_dask():
     ).soil_moisture
     assert lazy.chunks is not None
     np.testing.assert_allclose(lazy.compute(), eager)
+
+
+def test_triple_slope_is_free_of_the_flattening_of_errors():
+    """source = truth + e1, reference = 0.1 + 2 truth + e2: the slope is 2; regression gives 2 / (1 + 0.5^2 / 1) = 1.6."""
+    rng = np.random.default_rng(9)
+    n = 200_000
+    truth = rng.normal(size=n)
+    source, reference, third = (
+        xr.DataArray(v, dims="time", name="x")
+        for v in (
+            truth + 0.5 * rng.normal(size=n),
+            0.1 + 2 * truth + 0.5 * rng.normal(size=n),
+            truth + rng.normal(size=n),
+        )
+    )
+    triple = rescale.fit(source, reference, method="triple", third=third)
+    assert float(triple.slope) == pytest.approx(2.0, abs=0.02)
+    assert float(triple.intercept) == pytest.approx(0.1, abs=0.02)
+    assert float(rescale.fit(source, reference, method="linreg").slope) == pytest.approx(1.6, abs=0.02)
+    assert int(triple.n) == n
+    for options in ({"method": "triple"}, {"method": "linreg", "third": third}):
+        with pytest.raises(VadoseInputError, match="go together"):
+            rescale.fit(source, reference, **options)
+
+
+@pytest.mark.parametrize(
+    "method", ["cdf", "mean_std"]
+)  # regression hides most of such a bias by drawing all to the mean
+def test_a_bias_that_changes_with_the_season_goes_only_with_the_seasonal_option(method):
+    time = pd.date_range("2001-01-01", "2010-12-31", freq="D")
+    rng = np.random.default_rng(8)
+    reference = xr.DataArray(
+        0.25 + 0.03 * rng.normal(size=time.size), dims="time", coords={"time": time}, name="soil_moisture"
+    )
+    wet = 0.1 * np.cos(2 * np.pi * (time.day_of_year.to_numpy() - 15) / 365.25)
+    source = reference + wet
+    left = {}
+    for seasonal in (False, True):
+        parameters = rescale.fit(source, reference, method=method, seasonal=seasonal)
+        out = rescale.apply(source, parameters).soil_moisture
+        assert out.dims == source.dims
+        np.testing.assert_array_equal(out.time, source.time)
+        left[seasonal] = float(abs((out - reference).groupby("time.month").mean()).max())
+    assert parameters.sizes["month"] == 12
+    # three months are 90 of 365 days: the fitted cycle is sin(pi / 4) / (pi / 4) = 0.90 of the true one, a tenth of 0.1 stays
+    assert left[True] < 0.02
+    assert left[True] < left[False] / 2
+
+
+@pytest.mark.parametrize("method", ["cdf", "linreg"])
+def test_seasonal_maps_leave_no_step_where_months_meet(method):
+    """A source that does not change from day to day is not made to jump on the first of a month."""
+    time = pd.date_range("2001-01-01", "2006-12-31", freq="D")
+    rng = np.random.default_rng(10)
+    noise = 0.03 * rng.normal(size=time.size)
+    wet = 0.1 * np.cos(2 * np.pi * (time.day_of_year.to_numpy() - 15) / 365.25)
+    reference = xr.DataArray(0.25 + noise, dims="time", coords={"time": time}, name="soil_moisture")
+    parameters = rescale.fit(reference + wet, reference, method=method, seasonal=True)
+    still = xr.full_like(reference, 0.25)
+    step = abs(rescale.apply(still, parameters).soil_moisture.diff("time"))
+    # the cycle itself moves by at most 0.1 * 2 pi / 365 = 0.0017 a day; a step between months would be 0.1 * 2 pi / 12 = 0.05
+    assert float(step.max()) < 0.004
+
+
+@pytest.mark.parametrize("method", ["cdf", "mean_std", "triple"])
+def test_seasonal_maps_are_lazy_and_kept_in_files(method, tmp_path):
+    time = pd.date_range("2001-01-01", "2004-12-31", freq="D")
+    rng = np.random.default_rng(11)
+    truth = rng.normal(size=(time.size, 4))
+    a, b, c = (
+        xr.DataArray(truth + 0.3 * rng.normal(size=truth.shape), dims=("time", "cell"), coords={"time": time}, name="x").where(
+            xr.DataArray(rng.random(truth.shape) > 0.2, dims=("time", "cell"))
+        )
+        for _ in range(3)
+    )  # fmt: skip
+    third = {"third": c} if method == "triple" else {}
+    eager = rescale.fit(a, b, method=method, seasonal=True, **third)
+    lazy = rescale.fit(
+        a.chunk(cell=2, time=300), b.chunk(cell=2), method=method, seasonal=True, **{k: v.chunk(cell=2) for k, v in third.items()}
+    )  # fmt: skip
+    assert all(lazy[n].chunks is not None for n in lazy.data_vars)
+    lazy.compute().to_netcdf(tmp_path / "parameters.nc")
+    kept = xr.open_dataset(tmp_path / "parameters.nc")
+    out = rescale.apply(a.chunk(cell=2, time=300), kept).x
+    assert out.chunks is not None
+    assert out.dims == a.dims
+    np.testing.assert_allclose(out.compute(), rescale.apply(a, eager).x, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["linreg", "mean_std", "min_max"])
+def test_lines_end_as_the_user_chooses(method):
+    source, reference = arrays(np.linspace(0.1, 0.4, 200), np.linspace(0.2, 0.8, 200))  # reference = 2 source
+    p = rescale.fit(source, reference, method=method)
+    (far,) = arrays([0.05, 0.3, 0.5])
+    for rule, expected in {"linear": [0.1, 0.6, 1.0], "clip": [0.2, 0.6, 0.8], "nan": [np.nan, 0.6, np.nan]}.items():
+        out = rescale.apply(far, p, extrapolation=rule)
+        np.testing.assert_allclose(out.soil_moisture, expected, atol=1e-9)
+        assert out.soil_moisture_rescaling_flag.values.tolist() == [1, 0, 1]

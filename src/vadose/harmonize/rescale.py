@@ -11,10 +11,11 @@ import xarray as xr
 from numba import njit
 
 from vadose import cf
-from vadose.errors import unknown_name
+from vadose.errors import VadoseInputError, unknown_name
 from vadose.metrics.threads import by_rows
 
-METHODS = ("linreg", "mean_std", "min_max", "cdf")
+METHODS = ("linreg", "mean_std", "min_max", "cdf", "triple")
+MONTH = "month"
 EXTRAPOLATION = ("linear", "clip", "nan")
 PER_BIN = 20
 FLAGS = ("extrapolated",)
@@ -29,14 +30,31 @@ def fit(
     linear_edge: bool = True,
     n_min: int = 40,
     dim: str = "time",
+    third: xr.DataArray | None = None,
+    seasonal: bool = False,
 ) -> xr.Dataset:
     """Parameters that carry `source` to the scale of `reference`, from samples where both have values.
 
-    `cdf` keeps paired percentiles (`source_knots`, `reference_knots` over `knot`); the others a `slope` and `intercept`.
-    `n` counts pairs; with fewer than `n_min`, or a source without variance, parameters are NaN. Lazy in, lazy out.
+    `cdf` keeps paired percentiles (`source_knots`, `reference_knots` over `knot`); the others a `slope` and `intercept` with the
+    range of the source that they were fitted on (`source_low`, `source_high`). `triple` takes the slope that errors of neither side flatten, cov(reference, third) / cov(source, third), from a `third` series
+    whose errors have nothing to do with theirs (Stoffelen 1998, doi:10.1029/97JC03180). `seasonal` fits each calendar month on
+    its own samples and those of both neighbors (dimension `month`), so that a bias that changes with the season goes; it needs times.
+    `n` counts pairs (triplets for `triple`); with fewer than `n_min`, or a source without variance, parameters are NaN. Lazy in, lazy out.
     """
     if method not in METHODS:
         raise unknown_name("rescaling method", method, METHODS)
+    if (method == "triple") != (third is not None):
+        raise VadoseInputError("method='triple' and third=... go together: give both or neither")
+    if seasonal:
+        options = {
+            "method": method,
+            "bins": bins,
+            "linear_edge": linear_edge,
+            "n_min": n_min,
+            "dim": dim,
+            "third": third,
+        }
+        return _by_month(source, reference, options)
     if method == "cdf":
         source, reference = xr.align(source, reference, join="inner", copy=False)
         whole = [v.chunk({dim: -1}) if v.chunks is not None else v for v in (source, reference)]
@@ -53,16 +71,37 @@ def fit(
         out = xr.Dataset({"source_knots": low, "reference_knots": high, "n": n})
     else:
         both = source.notnull() & reference.notnull()
+        if third is not None:
+            both = both & third.notnull()
         x, y = source.where(both), reference.where(both)
         n = both.sum(dim)
-        slope, intercept = _line(x, y, method, dim)
+        slope, intercept = _line(x, y, method, dim) if third is None else _triple(x, y, third.where(both), dim)
         enough = (n >= n_min) & np.isfinite(slope)
-        out = xr.Dataset({"slope": slope.where(enough), "intercept": intercept.where(enough), "n": n})
+        line = {"slope": slope, "intercept": intercept, "source_low": x.min(dim), "source_high": x.max(dim)}
+        out = xr.Dataset({**{k: v.where(enough) for k, v in line.items()}, "n": n})
     return cf.provenance(
         out.assign_attrs(method=method, linear_edge=int(linear_edge)),
         method="M-X5",
         references="doi:10.1029/2004GL020938",
     )
+
+
+def _by_month(source, reference, options):
+    """Parameters of each month from its own samples and those of the months before and after."""
+    months = source[options["dim"]].dt.month
+    parts = []
+    for month in range(1, 13):
+        near = ((months - month + 1) % 12 <= 2).values
+        parts.append(fit(source.isel({options["dim"]: near}), reference, **options))
+    out = xr.concat(parts, xr.DataArray(np.arange(1, 13), dims=MONTH, name=MONTH), combine_attrs="override")
+    return out.assign_attrs(seasonal=1)
+
+
+def _triple(x, y, z, dim):
+    apart = z - z.mean(dim)
+    shared = ((x - x.mean(dim)) * apart).mean(dim)
+    slope = ((y - y.mean(dim)) * apart).mean(dim) / shared.where(shared != 0)
+    return slope, y.mean(dim) - slope * x.mean(dim)
 
 
 def _line(x, y, method, dim):
@@ -156,19 +195,24 @@ def _knots(xs, ys, counts, linear_edge, n_min, lows, highs):
 def apply(source: xr.DataArray, parameters: xr.Dataset, *, extrapolation: str = "linear") -> xr.Dataset:
     """`source` on the scale of the reference: a Dataset with the rescaled variable and a flag `extrapolated`.
 
-    Beyond the fitted range the edge segment goes on ("linear"), the edge value is kept ("clip"), or NaN ("nan").
+    Beyond the fitted range the edge segment (or the line) goes on ("linear"), the edge value is kept ("clip"), or NaN ("nan").
+    Parameters by month hold in the middle of their month; between two middles both maps count, by the day, so that no step is
+    left where months meet. Lazy in, lazy out.
     """
     if extrapolation not in EXTRAPOLATION:
         raise unknown_name("extrapolation", extrapolation, EXTRAPOLATION)
     name = str(source.name or "soil_moisture")
+    months = MONTH in parameters.dims
     if "slope" in parameters:
-        out = source * parameters.slope + parameters.intercept
-        beyond = xr.zeros_like(out, dtype="uint8")
+        out, beyond = _on_line(source, _by_day(parameters, source["time"]) if months else parameters, extrapolation)
     else:
-        core = [["time"], ["knot"], ["knot"]]
+        knots = [parameters[n] for n in ("source_knots", "reference_knots")]
+        core = [[MONTH, "knot"] if months else ["knot"]] * 2
+        options = {"extrapolation": extrapolation} | ({"season": _season(source["time"])} if months else {})
         data = source.chunk(time=-1) if source.chunks is not None else source
         out, beyond = xr.apply_ufunc(
-            _map, data, parameters.source_knots, parameters.reference_knots, kwargs={"extrapolation": extrapolation}, input_core_dims=core, output_core_dims=[["time"], ["time"]], dask="parallelized", output_dtypes=[float, "uint8"], dask_gufunc_kwargs={"allow_rechunk": True}
+            _seasonal_map if months else _map, data, *knots, kwargs=options, input_core_dims=[["time"], *core],
+            output_core_dims=[["time"], ["time"]], dask="parallelized", output_dtypes=[float, "uint8"], dask_gufunc_kwargs={"allow_rechunk": True},
         )  # fmt: skip
     out = out.transpose(*source.dims).rename(name).assign_attrs(source.attrs)
     flag = beyond.transpose(*source.dims).assign_attrs(cf.flag_attrs(FLAGS, long_name="beyond the fitted range"))
@@ -176,6 +220,41 @@ def apply(source: xr.DataArray, parameters: xr.Dataset, *, extrapolation: str = 
     return cf.provenance(
         cf.link(dataset, name, f"{name}_rescaling_flag"), step=f"rescaled by {parameters.attrs.get('method', '?')}"
     )
+
+
+def _on_line(source, p, extrapolation):
+    beyond = (source < p.source_low) | (source > p.source_high)
+    inside = source.clip(p.source_low, p.source_high) if extrapolation == "clip" else source
+    out = inside * p.slope + p.intercept
+    return (out.where(~beyond) if extrapolation == "nan" else out), beyond.astype("uint8")
+
+
+def _season(time):
+    """The months (0..11) whose middles lie before and after each day, and the share of the later one."""
+    month, length = time.dt.month.values - 1, time.dt.days_in_month.values
+    since = (time.dt.day.values - 0.5) / length - 0.5  # of a month, from its middle
+    first = np.where(since < 0, month - 1, month) % 12
+    return first, (first + 1) % 12, since % 1.0
+
+
+def _by_day(parameters, time):
+    """Parameters by month -> parameters by day: a blend of two lines is the line of the blended parameters."""
+    first, second, share = (xr.DataArray(v, dims="time", coords={"time": time}) for v in _season(time))
+    lines = parameters[["slope", "intercept", "source_low", "source_high"]].drop_vars(MONTH)
+    return lines.isel({MONTH: first}) * (1 - share) + lines.isel({MONTH: second}) * share
+
+
+def _seasonal_map(values, low, high, *, extrapolation, season):
+    """`_map` with the knots (..., month, knot) of both months around each day, blended."""
+    out, beyond = np.zeros(values.shape), np.zeros(values.shape, "uint8")
+    first, second, share = season
+    for month in range(low.shape[-2]):
+        for of, weight in ((first, 1.0 - share), (second, share)):
+            days = np.flatnonzero((of == month) & (weight > 0))
+            part, far = _map(values[..., days], low[..., month, :], high[..., month, :], extrapolation=extrapolation)
+            out[..., days] += weight[days] * part
+            beyond[..., days] |= far
+    return out, beyond
 
 
 def _map(values, low, high, *, extrapolation):
