@@ -115,12 +115,13 @@ def no_data(raw: np.ndarray) -> np.ndarray:
 
 def derive(grid: Grid, plan: Layout, design: Design) -> Derived:
     """Calibrate and check. Flags of a time depend on rows up to a month before and after it."""
-    raw = np.where(no_data(grid.raw), np.nan, grid.raw)
+    said = no_data(grid.raw) & ~np.isnan(grid.raw)
+    raw = np.where(said, np.nan, grid.raw) if said.any() else grid.raw
     local = grid.time + plan.shift
     shape = raw.shape
     value, error = np.full(shape, np.nan, order="F"), np.full(shape, np.nan, np.float32, order="F")
     flag = grid.flag & INTRINSIC
-    flag |= np.where(~np.isnan(grid.raw) & np.isnan(raw), NODATA, 0).astype(np.int32)
+    _mark(flag, np.s_[:], said, NODATA)
     link_at = np.zeros(shape, np.int16, order="F")
     groupings: dict[tuple[str, float], list[int]] = {}
     for k, links in enumerate(plan.links):
@@ -132,22 +133,28 @@ def derive(grid: Grid, plan: Layout, design: Design) -> Derived:
             calibrations = design.calibration(link)
             column, beyond = apply_dated(raw[rows, k], local[rows], calibrations)
             value[rows, k] = column
-            flag[rows, k] |= np.where(beyond, RANGE, 0).astype(np.int32)
-            flag[rows, k] |= np.where(checks.outside(column, variable.low, variable.high), OOB, 0).astype(np.int32)
+            _mark(flag, (rows, k), beyond, RANGE)
+            _mark(flag, (rows, k), checks.outside(column, variable.low, variable.high), OOB)
             error[rows, k] = _error(raw[rows, k], local[rows], calibrations, variable.units)
             for outage in design.outages:
                 if _concerns(outage, link):
                     inside = (local[rows] >= outage.start) & (local[rows] <= outage.stop)
-                    flag[rows, k] |= np.where(inside, OOS, 0).astype(np.int32)
+                    _mark(flag, (rows, k), inside, OOS)
         variable = design.variable(links[-1].variable)
         if variable.grouping:
             groupings.setdefault((variable.grouping, variable.threshold), []).append(k)
     for (grouping, threshold), columns in groupings.items():
         far = checks.far_from_median(value[:, columns], checks.groups(local, grouping), threshold=threshold)
-        flag[:, columns] |= np.where(far, MAD, 0).astype(np.int32)
-    flag |= np.where(checks.stuck(grid.time, value) & _may_not_stand_still(plan, design), STUCK, 0).astype(np.int32)
-    flag |= np.where(checks.after_gap(grid.time, value), GAP, 0).astype(np.int32)
+        _mark(flag, (slice(None), columns), far, MAD)
+    _mark(flag, np.s_[:], checks.stuck(grid.time, value) & _may_not_stand_still(plan, design), STUCK)
+    _mark(flag, np.s_[:], checks.after_gap(grid.time, value), GAP)
     return Derived(value, error, flag, link_at)
+
+
+def _mark(flag: np.ndarray, at, where: np.ndarray, bit: int) -> None:
+    """Set a bit of the flags at `at` where something holds, which is rare."""
+    if where.any():
+        flag[at] |= np.where(where, np.int32(bit), np.int32(0))
 
 
 def _may_not_stand_still(plan: Layout, design: Design) -> np.ndarray:

@@ -93,7 +93,10 @@ def read(file: io.BufferedIOBase, name: str, wanted: Wanted, *, size: int = BLOC
     while first.count(b"\n") < 8 and (more := next(parts, b"")):
         first += more
     header = header_of(first, name)
-    body = b"\n".join(first.split(b"\n")[header.lines :])
+    start = 0
+    for _ in range(header.lines):
+        start = first.find(b"\n", start) + 1 or len(first)
+    body = first[start:]
     line = header.lines + 1
     clock = {"ameriflux": _digits, "csv": _csv_time}.get(header.kind)
     reader = Reader(header, wanted, time=clock, digits=header.kind == "ameriflux")

@@ -10,12 +10,14 @@ import contextlib
 import fcntl
 import json
 import multiprocessing
+import multiprocessing.context
 import os
 import resource
 import time as clock
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -314,8 +316,11 @@ def run(
         report = Report()
         if not ledger.sources:
             landing.seen.clear()
+        processes = workers if workers is not None else chosen.get("workers", 2)
         for landed in landing.land(chosen["inputs"], storage_options=storage_options):
             report.landed += 1
+            if report.landed == 2 and processes > 1:
+                _workers_context()  # they import what they need while files land
             known = ledger.sources.get(landed.sha256)
             if known is None or known.landed.rank < landed.rank:
                 ledger.sources[landed.sha256] = Source(
@@ -329,7 +334,7 @@ def run(
         _carry_out(
             jobs,
             design,
-            workers if workers is not None else chosen.get("workers", 2),
+            processes,
             _Committer(base, table, ledger, stored, report, commit_every),
             tell,
         )
@@ -375,9 +380,7 @@ def _carry_out(
         committer.commit()
         return
     pool: Executor
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["vadose.stream.ingest"])  # imported once, not by each worker
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=_workers_context()) as pool:
         futures: list[Future[Done]] = [pool.submit(process, job) for job in jobs]
         try:
             for number, future in enumerate(as_completed(futures), 1):
@@ -387,6 +390,14 @@ def _carry_out(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     committer.commit()
+
+
+def _workers_context() -> multiprocessing.context.ForkServerContext:
+    """How workers are started: from one server that has imported what they need, and that begins to do so now."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["vadose.stream.ingest"])
+    forkserver.ensure_running()
+    return context
 
 
 class _Committer:

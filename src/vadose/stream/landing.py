@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import re
+import threading
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,6 +22,8 @@ EPOCH = np.datetime64("1970-01-01", "m")
 #: Bits of a rank: revision, not missing, not cut off, minutes since 1970 of the file's last time, hash. Higher wins.
 HASH_BITS, MINUTE_BITS = 24, 31
 CUT_BIT, VALID_BIT = 1 << 55, 1 << 56
+#: Files that are read and hashed at a time: an object store answers slowly, and hashing leaves the interpreter free.
+THREADS = 4
 SUFFIXES = (".dat", ".csv", ".stm", ".toa5", ".txt")
 
 
@@ -82,14 +86,15 @@ class Landing:
     def land(self, places: Iterable[str | Path], *, storage_options: dict | None = None) -> Iterator[Landed]:
         """New or changed files below folders, prefixes or file names. What was seen with the same size and date is not opened.
 
-        Call `save` when what became of them is written down: a run that dies before lands them again.
+        Only one run at a time may land below a root (ingest.locked). Call `save` when what became of them is written down: a run that dies before lands them again.
         """
-        for address, mark, open_file in _listing(places, storage_options):
-            if self.seen.get(address, [None])[0] == mark:
-                continue
-            landed = self._land_one(address, open_file)
-            self.seen[address] = [mark, landed.sha256]
-            yield landed
+        for left in self.root.glob(".incoming-*"):  # by a run that was killed
+            left.unlink()
+        new = [found for found in _listing(places, storage_options) if self.seen.get(found[0], [None])[0] != found[1]]
+        with ThreadPoolExecutor(THREADS) as pool:
+            for (address, mark, _), landed in zip(new, pool.map(lambda found: self._land_one(found[0], found[2]), new)):
+                self.seen[address] = [mark, landed.sha256]
+                yield landed
 
     def save(self) -> None:
         """Keep the list of what was seen (atomic)."""
@@ -99,7 +104,7 @@ class Landing:
 
     def _land_one(self, address: str, open_file) -> Landed:
         digest, size, head, tail = hashlib.sha256(), 0, b"", b""
-        temporary = self.root / f".incoming-{os.getpid()}"
+        temporary = self.root / f".incoming-{os.getpid()}-{threading.get_ident()}"
         with open_file() as source, temporary.open("wb") as copy:
             while chunk := source.read(1 << 20):
                 digest.update(chunk)

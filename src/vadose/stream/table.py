@@ -46,15 +46,16 @@ def to_arrow(grid: Grid, derived: Derived, plan: Layout) -> pa.Table:
 
     starts = np.cumsum([0, *(len(links) for links in plan.links)])[:-1]
     flat_links = [link for links in plan.links for link in links]
-    which = (starts[None, :] + derived.link).astype(np.int32)
-    code = long(which)
+    one = whole and not derived.link.any()  # every column is one sensor throughout, as most are
+    code = None if one else long(starts[None, :] + derived.link)
     time = np.broadcast_to(grid.time.astype("datetime64[us]").astype(np.int64), (k, n))
     columns: dict[str, Any] = {}
     for name in TEXTS:
         values = [getattr(link, name) for link in flat_links]
         unique = list(dict.fromkeys(values))
         lookup = np.array([unique.index(v) for v in values], np.int32)
-        columns[name] = pa.DictionaryArray.from_arrays(lookup[code], pa.array(unique, pa.string()))
+        indices = np.repeat(lookup[starts], n) if one else lookup[code]
+        columns[name] = pa.DictionaryArray.from_arrays(indices, pa.array(unique, pa.string()))
     columns["time"] = pa.array(time.ravel() if whole else time[present]).cast(pa.timestamp("us", "UTC"))
     for name, array in (
         ("raw", grid.raw),
@@ -102,7 +103,8 @@ def write_month(root: Path, stream: str, month: str, rows: pa.Table) -> tuple[st
     sink = pa.BufferOutputStream()
     pq.write_table(
         rows, sink, compression="zstd", compression_level=1, row_group_size=ROWS_A_GROUP, store_schema=False, version="2.6",
-        use_dictionary=[*TEXTS, "time", "flag", "source", "standard_error"], write_statistics=["time", "raw", "value", "flag"],
+        use_dictionary=[*TEXTS, "flag", "source", "standard_error"], write_statistics=["time", "raw", "value", "flag"],
+        column_encoding={"time": "DELTA_BINARY_PACKED", "raw": "BYTE_STREAM_SPLIT", "value": "BYTE_STREAM_SPLIT"},
     )  # fmt: skip
     data = sink.getvalue()
     name = hashlib.sha256(data).hexdigest()[:32]

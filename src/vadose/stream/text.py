@@ -354,6 +354,8 @@ def _is_number(text: str) -> bool:
 
 def _next_header(body: bytes) -> int | None:
     """Where a TOA5 header begins in a block of lines."""
+    if b"TOA5" not in body:
+        return None
     found = []
     for mark in (b'"TOA5",', b"TOA5,"):
         if body.startswith(mark):
