@@ -1,8 +1,9 @@
 """Logger files to one committed table. The peer is the pandas pipeline that one would write: file by file, one long frame a logger table.
 
-`VADOSE_BENCH_OBSERVATIONS` sets the size (default 50 million); both sides always do the same files. Times include hashing, reading,
-units, limits, the median rule, stuck sensors, gaps and writing one file a table and month; ours also keeps standard errors and
-where each value came from, marks conflicts and clock faults, lists bad rows, can be killed, and commits.
+`VADOSE_BENCH_OBSERVATIONS` sets the size (default 50 million); both sides always do the same files. Both copy and hash each file, read it,
+join the design table, convert units, put a standard error and the file's name beside each value, check limits, outliers by the median
+rule, stuck sensors and gaps, let the later of two rows win, and commit to a Delta table partitioned by logger table and month.
+Ours also marks conflicts and clock faults, keeps the good cells of bad lines and lists what is bad, and can be killed and run again.
 """
 
 from __future__ import annotations
@@ -82,19 +83,24 @@ def pandas_pipeline(base: Path) -> dict[str, float]:
     import hashlib
 
     import pandas as pd
+    from deltalake import write_deltalake
 
     from vadose import stream
+    from vadose.stream.calibration import FACTORY_ERROR
 
     design = stream.read_design(base / "metadata")
     links = pd.DataFrame([vars(k) | {"sensor": k.sensor} for k in design.links])
     out = base / "pandas"
     shutil.rmtree(out, ignore_errors=True)
+    (out / "landing").mkdir(parents=True)
     tables: dict[str, list[Path]] = {}
     seen = set()
     for path in sorted((base / "raw").glob("*.dat")):
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        raw = path.read_bytes()
+        digest = hashlib.sha256(raw).hexdigest()
         if digest not in seen:
             seen.add(digest)
+            (out / "landing" / digest).write_bytes(raw)
             tables.setdefault(path.stem.removesuffix("_copy").rsplit("_", 1)[0], []).append(path)
     facts = {"values": 0.0, "sum": 0.0, "beyond": 0.0, "stuck": 0.0, "gap": 0.0}
     for name, paths in tables.items():
@@ -104,7 +110,7 @@ def pandas_pipeline(base: Path) -> dict[str, float]:
         for path in paths:
             wide = pd.read_csv(path, skiprows=[0, 2, 3], na_values=["NAN"], on_bad_lines="skip", low_memory=False)
             long = wide.melt(id_vars="TIMESTAMP", value_vars=list(mine.column), var_name="column", value_name="raw")
-            frames.append(long)
+            frames.append(long.assign(source=path.name))
         rows = pd.concat(frames)
         rows["time"] = pd.to_datetime(rows.pop("TIMESTAMP"), errors="coerce") + pd.Timedelta("5h")
         rows["raw"] = pd.to_numeric(rows["raw"], errors="coerce")
@@ -115,7 +121,12 @@ def pandas_pipeline(base: Path) -> dict[str, float]:
         for variable, part in rows.groupby("variable"):
             row = design.variables[variable]
             value = part["raw"] * 3.879e-4 - 0.6956 if "vwc" in variable else part["raw"]
-            part = part.assign(value=value, beyond=(value < row.low) | (value > row.high), far=False)
+            error = value.notna().map(
+                {True: FACTORY_ERROR if row.units == "m3/m3" else float("nan"), False: float("nan")}
+            )
+            part = part.assign(
+                value=value, beyond=(value < row.low) | (value > row.high), far=False, standard_error=error
+            )
             if row.grouping:
                 days = "15D" if row.grouping == "month" else "84h"
                 period = (part["time"] + pd.Timedelta(days)).dt.to_period("M" if row.grouping == "month" else "W-SAT")
@@ -138,8 +149,8 @@ def pandas_pipeline(base: Path) -> dict[str, float]:
                 facts["sum"] += part["value"].sum()
                 for name in ("beyond", "stuck", "gap"):
                     facts[name] += part[name].sum()
-        done = pd.concat(parts).assign(month=lambda d: d["time"].dt.strftime("%Y-%m"))
-        done.to_parquet(out / name, partition_cols=["month"], compression="zstd")
+        done = pd.concat(parts).assign(stream=name, month=lambda d: d["time"].dt.strftime("%Y-%m"))
+        write_deltalake(str(out / "table"), done, mode="append", partition_by=["stream", "month"])
     return {
         "values": float(facts["values"]),
         "mean": float(facts["sum"] / facts["values"]),
