@@ -83,7 +83,7 @@ def test_c_t1_2_6_flagged_samples_touch_neither_loss_nor_gradient(kind):
         y = torch.from_numpy(data.y.copy())
         y[~valid] = torch.from_numpy(rng.choice([np.nan, 1e9, -5.0, 0.1], int((~valid).sum())).astype("float32"))
         net.zero_grad()
-        loss = sequence.masked_loss(net(x, static), y, valid, upper, frozen, 0.1)
+        loss = sequence.masked_loss(net(x, static), y, valid, upper, frozen, torch.full((y.shape[-1],), 0.1), 0.1)
         loss.backward()
         seen.append((float(loss.detach()), [p.grad.clone() for p in net.parameters() if p.grad is not None]))
     assert np.isfinite(seen[0][0])
@@ -119,6 +119,17 @@ def test_same_seed_same_weights_and_other_seed_other_weights():
     a, b, c = (sequence.fit(data, quick(), seed=s, device="cpu") for s in (1, 1, 2))
     xr.testing.assert_identical(a.predict(data), b.predict(data))
     assert not np.allclose(a.predict(data).soil_moisture, c.predict(data).soil_moisture)
+
+
+def test_half_precision_learns_the_same_and_keeps_weights_in_single():
+    data = reservoir(4, 60, 0)
+    spec = sequence.Spec("lstm", {"hidden": 8, "dropout": 0.0}, epochs=15, rate=0.02, batch=4)
+    full, half = (sequence.fit(data, spec, precision=p, device="cpu") for p in ("float32", "bfloat16"))
+    assert half.history[-1]["loss"] != full.history[-1]["loss"]
+    assert half.history[-1]["loss"] == pytest.approx(full.history[-1]["loss"], rel=0.1)
+    assert all(p.dtype == torch.float32 for p in half.net.parameters())
+    with pytest.raises(NotFoundError, match="bfloat16"):
+        sequence.fit(data, spec, precision="float16")
 
 
 def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path):
@@ -307,3 +318,48 @@ def test_baselines_are_in_the_table_by_phase_and_depth():
     assert float(everywhere.skill.sel(model="climatology")) == 0
     n = out.n.sel(model="linear").isel(depth=0)
     assert float(n.sel(phase=["thawed", "transition", "frozen"]).sum()) == float(n.sel(phase="all")) == 4000
+
+
+def test_bucket_is_a_baseline_that_knows_water_and_no_more():
+    """Sites that are the bucket itself: it wins over what has no water balance, at depths named in meters."""
+    from vadose.assimilate import twin
+
+    forcing = twin.weather(8, years=1, rng=1)
+    moisture = twin.truth(forcing).transpose("cell", "time", "depth").values.astype("float32")
+    x = np.stack([forcing[n].values.T for n in ("precipitation_flux", "potential_evaporation_flux")], axis=-1)
+    y = np.concatenate([moisture, moisture[..., 1:]], axis=-1)  # probes at 5, 50 and 80 cm
+    none = np.zeros((8, 0), "float32")
+    data = windows.Cube(
+        x.astype("float32"), none, y, np.ones(y.shape, bool), np.zeros(y.shape[:2], "float32"),
+        np.full((8, 3), 0.46, "float32"), forcing.time.values, np.arange(8), ("rain", "demand"), (), np.array([0.05, 0.5, 0.8]),
+    )  # fmt: skip
+    models = sites.baselines(rain="rain", demand="demand", steps=30)
+    assert list(models) == ["climatology", "linear", "trees", "bucket"]
+    runs = {n: sites.leave_out(data, data.sites, models[n], k=2) for n in ("climatology", "linear", "bucket")}
+    skill = sites.table(data, runs).skill.sel(phase="all")
+    assert (skill.sel(model="bucket") > skill.sel(model="linear")).all()
+    assert (skill.sel(model="bucket").isel(depth=[0, 1]) > 0.5).all()
+    np.testing.assert_allclose(runs["bucket"].isel(depth=1), runs["bucket"].isel(depth=2))  # one lower layer
+    with pytest.raises(NotFoundError, match="rain"):
+        sites.bucket(rain="rainfall", demand="demand")(data, data)
+
+
+def test_depths_of_unequal_spread_weigh_the_same():
+    """Errors count in units of the spread of their depth; a depth without targets stays out."""
+    data = reservoir(4, 80, 0)
+    y = np.concatenate([data.y, 0.05 * data.y + 0.2, data.y * np.nan], axis=-1)
+    data = windows.replace(data, y=y, valid=np.isfinite(y), upper=np.ones((4, 3), "float32"), depths=np.arange(3))
+    spread = windows.scaler(data).target_spread
+    assert spread[0] == pytest.approx(np.std(data.y[..., 0]), rel=1e-5)
+    assert spread[1] == pytest.approx(max(0.05 * spread[0], 0.01), rel=1e-4)
+    assert spread[2] == 1.0
+    out = torch.logit(torch.from_numpy(np.nan_to_num(y, nan=0.5).clip(1e-4, 0.999)))
+    upper, valid = torch.ones(4, 3), torch.isfinite(torch.from_numpy(y))
+    none, unit = torch.full((4, 80), float("nan")), torch.from_numpy(spread)
+    losses = []
+    for k in (0, 1):
+        moved = torch.from_numpy(y.copy())
+        moved[..., k] += 0.5 * spread[k]
+        losses.append(float(sequence.masked_loss(out, moved, valid, upper, none, unit, 0.1)))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert losses[0] == pytest.approx(0.5 * 0.5**2 / 2, rel=0.02)  # Huber inside its corner, half of the valid targets

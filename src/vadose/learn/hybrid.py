@@ -175,8 +175,8 @@ def fit(
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
-        model.history.append(float(loss))
+        model.history.append(float(loss.detach()))
         if report:
-            report(step, float(loss))
+            report(step, model.history[-1])
     net.eval()
     return model

@@ -138,12 +138,13 @@ def _site(array: xr.DataArray, dim: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Scaler:
-    """Mean and spread of inputs and attributes; constant ones are left as they are."""
+    """Mean and spread of inputs and attributes, spread of the valid targets; constant ones are left as they are."""
 
     mean: np.ndarray
     spread: np.ndarray
     static_mean: np.ndarray
     static_spread: np.ndarray
+    target_spread: np.ndarray  # (depth,) m3 m-3, the unit of the loss
 
     def __call__(self, part: Cube) -> tuple[np.ndarray, np.ndarray]:
         """Scaled inputs and attributes of a cube, float32."""
@@ -158,8 +159,17 @@ def scaler(train: Cube) -> Scaler:
     spread, static = train.x.std(axis=axes), train.static.std(axis=0)
     return Scaler(
         train.x.mean(axis=axes), np.where(spread > 1e-8, spread, 1.0), train.static.mean(axis=0) if train.static.size else np.zeros(train.static.shape[1]),
-        np.where(static > 1e-8, static, 1.0),
+        np.where(static > 1e-8, static, 1.0), _spread(train),
     )  # fmt: skip
+
+
+def _spread(train: Cube) -> np.ndarray:
+    """Standard deviation (depth,) of the valid targets, at least 0.01 m3 m-3; 1 where a depth has none."""
+    n = np.maximum(train.valid.sum(axis=(0, 1)), 1)
+    there = np.where(train.valid, train.y, 0.0)
+    mean = there.sum(axis=(0, 1), dtype=float) / n
+    variance = np.where(train.valid, (there - mean) ** 2, 0.0).sum(axis=(0, 1)) / n
+    return np.where(train.valid.any(axis=(0, 1)), np.maximum(np.sqrt(variance), 0.01), 1.0).astype("float32")
 
 
 def phases(frozen: np.ndarray, *, days: int = 7) -> np.ndarray:
