@@ -67,7 +67,7 @@ def python_of(environment: str) -> str:
         return sys.executable
     path = ROOT / ".side" / environment / "bin" / "python"
     if not path.exists():
-        raise FileNotFoundError(f"the peer lives in .side/{environment}, which is not there: bash benchmarks/peers")
+        raise FileNotFoundError(f"the peer lives in .side/{environment}, which is not there: bash benchmarks/{environment}")
     return str(path)
 
 
