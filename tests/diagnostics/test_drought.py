@@ -196,13 +196,33 @@ def test_pentad_percentile_counts_ranks():
     assert pentad_percentile(p).percentile.notnull().all()
 
 
-def test_calendar_quantile_is_the_order_statistic():
+@pytest.mark.parametrize("percent", [2.0, 20.0, 90.0])
+def test_calendar_quantile_is_the_order_statistic(percent):
+    """Against the definition, day by day: gaps, ties, a year that is cut off and 29 February are in the pool or not as they should."""
     rng = np.random.default_rng(0)
-    series = daily(rng.normal(size=365 * 6))
-    out = calendar_quantile(series, 20.0)
-    pool = np.sort(series.values[(np.abs(pd.DatetimeIndex(series.time.values).day_of_year - 180) <= 15)])
-    at = float(out[179])
-    assert pool[int(0.19 * pool.size) - 3] <= at <= pool[int(0.21 * pool.size) + 3]
+    values = np.round(rng.normal(size=(365 * 4 + 90, 2)), 1)
+    values[rng.random(values.shape) < 0.1] = np.nan
+    values[:, 1][np.arange(len(values)) % 7 > 0] = (
+        np.nan
+    )  # about 18 values in 31 days of four years: below n_min = 40 in places
+    time = pd.date_range("2001-03-10", periods=len(values))
+    series = xr.DataArray(values, dims=("time", "cell"), coords={"time": time}, attrs={"units": "1"})
+    out = calendar_quantile(series, percent, n_min=18)
+    shown = time.day_of_year + ((time.day_of_year > 59) & ~time.is_leap_year)  # place in a leap year
+    for day in (1, 10, 59, 60, 61, 180, 360, 366):
+        apart = np.abs(shown - day)
+        near = np.minimum(apart, 366 - apart) <= 15
+        for cell in (0, 1):
+            pool = np.sort(values[near, cell][~np.isnan(values[near, cell])])
+            rank = percent / 100 * (pool.size + 1) - 1
+            expected = np.interp(rank, np.arange(pool.size), pool) if pool.size >= 18 else np.nan
+            here = out.values[shown == day, cell]
+            np.testing.assert_allclose(here, expected, atol=1e-12)
+    lazy = calendar_quantile(series.chunk(time=500, cell=1), percent, n_min=18)
+    assert lazy.chunks is not None
+    xr.testing.assert_equal(lazy.compute(), out)
+    with pytest.raises(VadoseInputError, match="0 to 182"):
+        calendar_quantile(series, percent, window=200)
 
 
 def test_lazy_cubes_and_unsorted_time():

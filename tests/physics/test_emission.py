@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 from vadose.errors import VadoseInputError
+from vadose.physics import dielectric
 from vadose.physics import emission as e
 
 CASE = {"optical_depth": 0.2, "frequency": 1.4e9, "albedo": 0.05, "roughness": 0.15}
@@ -108,6 +109,38 @@ def test_lazy_and_chunks_do_not_matter():
     out = e.retrieve_single(lazy.brightness_temperature_v, 0.2, 293.15, **CASE)
     assert out.soil_moisture.chunks is not None
     np.testing.assert_allclose(out.soil_moisture, theta, atol=1e-6)
+
+
+@pytest.mark.parametrize("model", ["mironov", "dobson", "peplinski"])
+def test_blocks_and_shapes_equal_the_equation_cell_by_cell(model):
+    """Fields of different dims, more cells than a block holds, frost and a gap, against the formula of one cell."""
+    rng = np.random.default_rng(2)
+    shape = (3, 70, 90)  # 18 900 cells; a block has 16 384
+    moisture = xr.DataArray(rng.uniform(0.0, 0.5, shape), dims=("time", "y", "x"), attrs={"units": "m3 m-3"})
+    moisture[0, 0, :2] = np.nan
+    clay = xr.DataArray(rng.uniform(0.05, 0.5, shape[1:]), dims=("y", "x"), attrs={"units": "1"})
+    warm = xr.DataArray([272.0, 285.0, 300.0], dims="time", attrs={"units": "K"})
+    rough = xr.DataArray(rng.uniform(0.0, 0.3, 90), dims="x")
+    options = {"optical_depth": 0.3, "roughness": rough, "mixing": 0.02, "exponent": 1.0, "model": model}
+    out = e.brightness_temperature(moisture, clay, warm, canopy_temperature=warm + 2.0, **options)
+    assert out.brightness_temperature_v.isel(time=0).isnull().all()
+    cosine = np.cos(np.deg2rad(40.0))
+    for t, y, x in [(1, 0, 0), (1, 69, 89), (2, 13, 40), (2, 69, 89)]:
+        real, loss = dielectric.cell(
+            dielectric.model_number(model), float(moisture[t, y, x]), float(clay[y, x]), 0.4, 1300.0, 2660.0,
+            float(warm[t]), dielectric.LBAND, False,
+        )  # fmt: skip
+        q = np.sqrt(complex(real, loss) - np.sin(np.deg2rad(40.0)) ** 2)  # the complex form of the textbook
+        mirror = {
+            "h": abs((cosine - q) / (cosine + q)) ** 2,
+            "v": abs((complex(real, loss) * cosine - q) / (complex(real, loss) * cosine + q)) ** 2,
+        }
+        gamma = np.exp(-0.3 / cosine)
+        for p, other in (("v", "h"), ("h", "v")):
+            r = (0.98 * mirror[p] + 0.02 * mirror[other]) * np.exp(-float(rough[x]) * cosine)
+            soil, plants = float(warm[t]) * (1 - r), (float(warm[t]) + 2.0) * 0.95 * (1 - gamma)
+            expected = soil * gamma + plants * (1 + r * gamma)
+            assert float(out[f"brightness_temperature_{p}"][t, y, x]) == pytest.approx(expected, rel=1e-13)
 
 
 def test_vegetation_from_ndvi_and_class_table():

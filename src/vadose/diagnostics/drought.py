@@ -148,7 +148,7 @@ def _volatility(theta, threshold, temperature, bowen, year, shortest, gap, most,
         x = theta[c]
         for t in range(n):
             below[t] = False
-            if t < 19 or np.isnan(x[t]):
+            if t < 19 or not x[t] < threshold[c, t]:  # false for NaN
                 continue
             short, long, s, m = 0.0, 0.0, 0, 0
             for k in range(20):
@@ -159,7 +159,7 @@ def _volatility(theta, threshold, temperature, bowen, year, shortest, gap, most,
                     if k < 5:
                         short += v
                         s += 1
-            below[t] = s > 0 and m >= 10 and short / s < long / m and x[t] < threshold[c, t]
+            below[t] = m >= 10 and short / s < long / m
         runs, t = 0, 0
         while t < n:
             if not below[t]:

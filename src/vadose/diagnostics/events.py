@@ -35,8 +35,7 @@ def find_events(kernel, *series, unit, threshold, per_year, method, definition, 
         return out.reshape(*shape[:-1], most * 6)
 
     flat = along_time(wrapped, *series, output="part", size=most * 6)
-    rows = xr.concat([flat.isel(part=slice(i, None, 6)).rename(part="event") for i in range(6)], "field")
-    rows = rows.transpose("field", "event", ...)
+    rows = [flat.isel(part=slice(k, None, 6)).rename(part="event").transpose("event", ...) for k in range(6)]
 
     def when(position, days):
         def look(p):
@@ -49,16 +48,14 @@ def find_events(kernel, *series, unit, threshold, per_year, method, definition, 
 
     out = xr.Dataset()
     for k, (name, last) in enumerate((("onset", 0), ("time_of_minimum", 0), ("end", round(step) - 1))):
-        out[name] = when(rows.isel(field=k), last)
+        out[name] = when(rows[k], last)
         out[name].attrs["long_name"] = {"end": "last day of the event"}.get(name, name.replace("_", " "))
-    out["duration"] = ((rows.isel(field=2) - rows.isel(field=0) + 1) * step).assign_attrs(
-        units="d", long_name="duration"
-    )
+    out["duration"] = ((rows[2] - rows[0] + 1) * step).assign_attrs(units="d", long_name="duration")
     for k, (name, _, text) in enumerate(_NUMBERS):
-        out[name] = rows.isel(field=3 + k).assign_attrs(units=unit, long_name=text)
-    out["count"] = rows.isel(field=0).notnull().sum("event").assign_attrs(units="1", long_name="number of events")
-    out["onset_position"] = rows.isel(field=0).assign_attrs(units="1", long_name="position of the onset in the series")
-    out["end_position"] = rows.isel(field=2).assign_attrs(units="1", long_name="position of the end in the series")
+        out[name] = rows[3 + k].assign_attrs(units=unit, long_name=text)
+    out["count"] = rows[0].notnull().sum("event").assign_attrs(units="1", long_name="number of events")
+    out["onset_position"] = rows[0].assign_attrs(units="1", long_name="position of the onset in the series")
+    out["end_position"] = rows[2].assign_attrs(units="1", long_name="position of the end in the series")
     out = out.assign_attrs(definition=definition, threshold=threshold, step_days=step)
     return cf.provenance(out, method=method, params={"definition": definition, **params})
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from numba import njit
 
 from vadose import cf
+from vadose.errors import VadoseInputError
 from vadose.harmonize.climatology import day_of_year
 
 PENTADS = 73
@@ -23,21 +23,24 @@ def pentad_index(time: xr.DataArray) -> np.ndarray:
     return (year - year[0]) * PENTADS + np.minimum(noleap // 5, PENTADS - 1)
 
 
+def _flat(values):
+    """(cells, time), contiguous; single precision stays single, so that nothing is copied without need."""
+    kind = np.float32 if values.dtype == np.float32 else np.float64
+    return np.ascontiguousarray(values.reshape(-1, values.shape[-1]), dtype=kind)
+
+
 @njit(cache=True, nogil=True)
-def _means(values, group, first, least, out):
-    cells, days = values.shape
-    total = np.empty(out.shape[1])
-    count = np.empty(out.shape[1])
-    for c in range(cells):
-        total[:] = 0.0
-        count[:] = 0.0
-        for t in range(days):
-            v = values[c, t]
-            if not np.isnan(v):
-                total[group[t] - first] += v
-                count[group[t] - first] += 1.0
+def _means(values, edges, least, out):
+    """Mean of the days from one edge to the next; `edges` has one more entry than `out` has steps."""
+    for c in range(values.shape[0]):
         for k in range(out.shape[1]):
-            out[c, k] = total[k] / count[k] if count[k] >= least else np.nan
+            total, count = 0.0, 0
+            for t in range(edges[k], edges[k + 1]):
+                v = values[c, t]
+                if not np.isnan(v):
+                    total += v
+                    count += 1
+            out[c, k] = total / count if count >= least else np.nan
 
 
 def to_pentads(series: xr.DataArray, *, least: int = 3) -> xr.DataArray:
@@ -48,27 +51,27 @@ def to_pentads(series: xr.DataArray, *, least: int = 3) -> xr.DataArray:
     cf.check_time(series)
     group = pentad_index(series.time)
     first, count = int(group[0]), int(group[-1] - group[0] + 1)
-    year0 = int(series.time.dt.year.values[0])
-    starts = [
-        np.datetime64(f"{year0 + g // PENTADS}-01-01") + np.timedelta64(_start_day(g, year0), "D")
-        for g in range(first, first + count)
-    ]
+    starts = _first_days(np.arange(first, first + count), int(series.time.dt.year.values[0]))
+    edges = np.searchsorted(group, np.arange(first, first + count + 1))
 
     def kernel(values):
-        flat = np.ascontiguousarray(values.reshape(-1, values.shape[-1]), dtype=float)
+        flat = _flat(values)
         out = np.empty((flat.shape[0], count))
-        _means(flat, group, first, float(least), out)
+        _means(flat, edges, max(least, 1), out)
         return out.reshape(*values.shape[:-1], count)
 
     out = along_time(kernel, series, output="pentad", size=count).rename(pentad="time")
-    out = out.assign_coords(time=np.array(starts, dtype="datetime64[ns]")).transpose(*series.dims)
+    out = out.assign_coords(time=starts).transpose(*series.dims)
     return out.rename(series.name).assign_attrs({**series.attrs, "cell_methods": "time: mean (interval: 5 days)"})
 
 
-def _start_day(group, year0):
+def _first_days(group, year0):
+    """First day of each pentad counted from the first of `year0`; after 29 February of a leap year one day later."""
+    year = (year0 - 1970 + group // PENTADS).astype("datetime64[Y]")
+    january, december = year.astype("datetime64[D]"), (year + 1).astype("datetime64[D]")
     day = group % PENTADS * 5
-    leap = pd.Timestamp(year=year0 + group // PENTADS, month=12, day=31).day_of_year == 366
-    return day + (1 if leap and day > 58 else 0)
+    leap = (december - january).astype(int) == 366
+    return (january + day + (leap & (day > 58))).astype("datetime64[ns]")
 
 
 def along_time(kernel, *series, output="time", size=None, outputs=1, dtypes=(float,)):
@@ -156,34 +159,71 @@ def pentad_percentile(
 
 
 @njit(cache=True, nogil=True)
+def _slide(pool, size, leaving, gone, entering, come, out):
+    """Merge sorted lists: `pool` without `leaving` (all of which it holds) and with `entering`; returns the new size."""
+    i, j, k, n = 0, 0, 0, 0
+    while i < size or k < come:
+        if i < size and j < gone and pool[i] == leaving[j]:
+            i += 1
+            j += 1
+        elif k >= come or (i < size and pool[i] <= entering[k]):
+            out[n] = pool[i]
+            i += 1
+            n += 1
+        else:
+            out[n] = entering[k]
+            k += 1
+            n += 1
+    return n
+
+
+@njit(cache=True, nogil=True)
 def _calendar_quantiles(values, doy, window, share, n_min, out):
+    """Quantile within `window` days of each calendar day (circular); the sorted pool slides through the year."""
     cells, days = values.shape
-    pool = np.empty(days)
+    most = 0
+    for d in range(1, 367):
+        most = max(most, np.sum(doy == d))
+    table, size = np.empty((366, most)), np.empty(366, np.int64)
+    pool, other = np.empty(days), np.empty(days)
     for c in range(cells):
-        for d in range(1, 367):
-            n = 0
-            for t in range(days):
-                far = abs(doy[t] - d)
-                if min(far, 366 - far) <= window and not np.isnan(values[c, t]):
-                    pool[n] = values[c, t]
-                    n += 1
+        size[:] = 0
+        for t in range(days):
+            v = values[c, t]
+            if not np.isnan(v):
+                d = doy[t] - 1
+                table[d, size[d]] = v
+                size[d] += 1
+        for d in range(366):
+            table[d, : size[d]].sort()
+        n = 0
+        for k in range(-window, window + 1):
+            d = k % 366
+            n = _slide(pool, n, table[d], 0, table[d], size[d], other)
+            pool, other = other, pool
+        for d in range(366):
+            if d > 0:
+                old, new = (d - window - 1) % 366, (d + window) % 366
+                n = _slide(pool, n, table[old], size[old], table[new], size[new], other)
+                pool, other = other, pool
             if n < n_min:
-                out[c, d - 1] = np.nan
+                out[c, d] = np.nan
                 continue
             rank = share * (n + 1) - 1.0
             low = min(max(int(np.floor(rank)), 0), n - 1)
             high = min(low + 1, n - 1)
-            part = np.partition(pool[:n], (low, high)) if low != high else np.sort(pool[:n])
-            out[c, d - 1] = part[low] + (part[high] - part[low]) * min(max(rank - low, 0.0), 1.0)
+            out[c, d] = pool[low] + (pool[high] - pool[low]) * min(max(rank - low, 0.0), 1.0)
 
 
 def calendar_quantile(series: xr.DataArray, percent: float, *, window: int = 15, n_min: int = 60) -> xr.DataArray:
     """The `percent`-th percentile (Weibull) of each day's calendar neighborhood, on the days of the series (time, ...)."""
     cf.check_time(series)
-    doy = day_of_year(series.time)
+    if not 0 <= window < 183:
+        raise VadoseInputError(f"window is half a neighborhood in days, 0 to 182; got {window}")
+    doy = np.asarray(day_of_year(series.time))
 
     def kernel(values):
-        flat = np.ascontiguousarray(values.reshape(-1, values.shape[-1]), dtype=float)
+        flat = _flat(values)
         out = np.empty((flat.shape[0], 366))
         _calendar_quantiles(flat, doy, window, percent / 100.0, n_min, out)
         return out[:, doy - 1].reshape(values.shape)
