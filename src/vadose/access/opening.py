@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,9 +171,15 @@ def open_zarr(
 
     raise_concurrency()
     try:
-        return xr.open_dataset(
-            remote.zarr_store(address, access), engine="zarr", group=group, chunks=chunks, consolidated=None
-        )
+        with (
+            warnings.catch_warnings()
+        ):  # Zarr 3 specifies no consolidated metadata: a store without it is as it should be
+            warnings.filterwarnings(
+                "ignore", message="Failed to open Zarr store with consolidated", category=RuntimeWarning
+            )
+            return xr.open_dataset(
+                remote.zarr_store(address, access), engine="zarr", group=group, chunks=chunks, consolidated=None
+            )
     except FileNotFoundError as error:
         raise UnreadableFileError(f"{address}: no Zarr store there: {error}") from error
     except Exception as error:

@@ -22,6 +22,7 @@ import vadose
 from vadose.errors import PlatformError, StudyError, VadoseError
 from vadose.study import compute, prepare
 from vadose.study.model import Source, Study, read
+from vadose.study.writing import zarr_store
 
 #: Raise when a step's meaning changes: its old files are then not taken up again.
 STEPS_VERSION = 4
@@ -239,14 +240,16 @@ class _Run:
             partial = self.folder / "tables" / f".{name}.part"
             table.to_parquet(partial)
             os.replace(partial, self.folder / "tables" / f"{name}.parquet")
-        _zarr(product.drop_vars("weight").assign(mean_weight=product.weight.mean("time")), self.folder / "merged.zarr")
-        _zarr(estimates, self.folder / "collocation.zarr")
+        zarr_store(
+            product.drop_vars("weight").assign(mean_weight=product.weight.mean("time")), self.folder / "merged.zarr"
+        )
+        zarr_store(estimates, self.folder / "collocation.zarr")
         products = data.to_dataset(name="soil_moisture").assign(
             count=data.notnull().sum("time"), mean=data.mean("time")
         )
         if stations is not None:
-            _zarr(stations, self.folder / "stations.zarr")
-        _zarr(products, self.folder / "products.zarr")
+            zarr_store(stations, self.folder / "stations.zarr")
+        zarr_store(products, self.folder / "products.zarr")
         _text(self.folder / "study.yaml", self.study.text)
         _text(self.folder / "failures.json", json.dumps(self.failures.rows, indent=1))
         _text(self.folder / "provenance.json", json.dumps({**self.provenance(), "facts": facts}, indent=1, default=str))
@@ -289,26 +292,6 @@ class _Run:
 def asdict_shallow(study: Study) -> dict[str, Any]:
     """The fields of a study as they are."""
     return {name: getattr(study, name) for name in study.__dataclass_fields__}
-
-
-def _zarr(dataset: xr.Dataset, path: Path) -> None:
-    partial = path.with_name(path.name + ".part")
-    shutil.rmtree(partial, ignore_errors=True)
-    clean = dataset.copy(deep=False)
-    for name in clean.variables:
-        clean[name].encoding = {}
-    # Zarr 3 has a string type of variable length; fixed-length Unicode has no specification that other readers share.
-    texts = {n: v.astype(str).astype(object) for n, v in clean.variables.items() if v.dtype.kind in "UTO"}
-    clean = clean.assign_coords({n: v for n, v in texts.items() if n in clean.coords}).assign(
-        {n: v for n, v in texts.items() if n in clean.data_vars}
-    )
-    clean.to_zarr(partial, mode="w", consolidated=False, zarr_format=3)
-    old = path.with_name(path.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if path.exists():
-        path.rename(old)
-    partial.rename(path)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _text(path: Path, text: str) -> None:
