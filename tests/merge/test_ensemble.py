@@ -178,3 +178,28 @@ def test_too_little_says_so():
         discrepancy(cube, FAMILY, arid)
     with pytest.raises(VadoseInputError, match="three products"):
         unified(cube.isel(product=[0, 1]))
+
+
+def test_where_errors_are_unknown_only_those_who_agree_take_part():
+    """Too few common days for collocation at one place; there, one product is noise without signal, the others share the truth."""
+    truth, cube, _ = make_world(8, years=2, shape=(1, 2))
+    rng = np.random.default_rng(3)
+    cube = cube.copy()
+    cube.loc[{"product": "learned", "lon": cube.lon[0]}] = 0.25 + 0.05 * rng.normal(size=(cube.sizes["time"], 1))
+    sparse = cube.sel(product="radiometer").isel(lon=0).where(rng.random((cube.sizes["time"], 1)) < 0.1)
+    cube.loc[{"product": "radiometer", "lon": cube.lon[0]}] = sparse
+    out = unified(cube, correlated=[PAIR])
+    assert int(out.estimate_flag[0, 0]) & 2
+    assert out.agreeing[:, 0, 0].values.tolist() == [True, True, True, True, False]
+    assert float(out.weight.isel(lon=0).sel(product="learned").max()) == 0.0
+    w = out.weight.isel(lat=0, lon=0)
+    full = w.where(w > 0).count("product") == 4
+    np.testing.assert_allclose(w.sel(product="lsm_a")[full.values], 0.25)
+    loud = unified(cube, correlated=[PAIR], significance=1.0)
+    error = [float(((o.soil_moisture - truth).isel(lat=0, lon=0)).std()) for o in (out, loud)]
+    assert error[0] < error[1]
+    # nobody agrees with anybody: nothing is made up
+    alone = cube.copy(data=0.25 + 0.05 * rng.normal(size=cube.shape))
+    nothing = unified(alone.isel(time=slice(0, 90)), correlated=[PAIR], significance=1e-6)
+    assert (nothing.estimate_flag == 6).all()
+    assert nothing.soil_moisture.isnull().all()

@@ -13,6 +13,7 @@ from itertools import combinations
 
 import numpy as np
 import xarray as xr
+from scipy import stats
 
 from vadose import cf, units
 from vadose.diagnostics.zones import names_of
@@ -22,13 +23,15 @@ from vadose.harmonize.grid import Grid, regrid
 from vadose.merge.blend import blend
 from vadose.metrics.collocation import extended, triple_collocation
 from vadose.metrics.moments import OTHER, PRODUCT, moments, pooled
+from vadose.metrics.pairwise import compare
 
 FAMILIES = ("LSM", "RS", "RA", "ML", "INSITU")
 #: Valid days that a monthly mean needs: satellites have gaps, models have none.
 MONTH_DAYS = {"RS": 10, "INSITU": 10, "LSM": 25, "RA": 25, "ML": 25}
 DISTINCT = 10
 POOL_BELOW = 100
-FLAGS = ("pooled_errors", "equal_weights")
+FLAGS = ("pooled_errors", "equal_weights", "no_agreement")
+SIGNIFICANCE = 0.05
 
 
 def harmonized(
@@ -119,6 +122,22 @@ def usable(cube: xr.DataArray) -> xr.DataArray:
     return xr.apply_ufunc(kernel, data, input_core_dims=[["time"]], dask="parallelized", output_dtypes=[bool])
 
 
+def agreeing(anomalies: xr.DataArray, *, significance: float = SIGNIFICANCE) -> xr.DataArray:
+    """Whether each product (product, ...) is significantly and positively correlated with another one, at the effective number of samples.
+
+    One-sided t test of each pair's correlation. Where errors cannot be estimated, this decides who takes part at all (Gruber et al. 2017).
+    """
+    names = list(anomalies[PRODUCT].values)
+    found = [xr.zeros_like(anomalies.isel({PRODUCT: 0, "time": 0}, drop=True), dtype=bool) for _ in names]
+    for i, j in combinations(range(len(names)), 2):
+        pair = compare(*(anomalies.isel({PRODUCT: k}, drop=True) for k in (i, j)))
+        r, degrees = pair.pearson.clip(-0.999999, 0.999999), (pair.n_eff - 2).where(pair.n_eff > 2)
+        t = r * np.sqrt(degrees / (1 - r**2))
+        p = xr.apply_ufunc(stats.t.sf, t, degrees, dask="parallelized", output_dtypes=[float])
+        found[i], found[j] = found[i] | (p < significance), found[j] | (p < significance)
+    return xr.concat(found, xr.DataArray(names, dims=PRODUCT, name=PRODUCT)).rename("agreeing")
+
+
 def error_estimates(
     anomalies: xr.DataArray,
     *,
@@ -181,6 +200,7 @@ def unified(
     spread: bool = False,
     nonneg: bool = True,
     shrinkage: float = 0.0,
+    significance: float = SIGNIFICANCE,
 ) -> xr.Dataset:
     """The unified product of a cube (product, time, ...) of daily soil moisture on one grid and layer.
 
@@ -191,12 +211,14 @@ def unified(
     reference : product that gives the climatology and the amplitude of anomalies, or "median" of all.
     zones : classes (lat, lon); places with too few common samples take their zone's errors.
     spread : add the variance between products' rescaled values to the stated error (for systematic differences).
+    significance : where errors cannot be estimated, products whose anomalies agree with no other at this level take no part.
 
     Returns
     -------
     `soil_moisture`, `soil_moisture_standard_error` [m3 m-3], `n_products`, `weight` (product, time, ...), by place `error_sd`
-    (product, on the reference's scale), `correlation` (product, with the unknown truth), `signal_ratio`, `n`, `estimate_flag`
-    (`equal_weights`: no valid estimate; products with values are averaged, the error is half their usual spread about each other).
+    (product, on the reference's scale), `correlation` (product, with the unknown truth), `signal_ratio`, `n`, `agreeing` (product), and
+    `estimate_flag`: `equal_weights` (no valid estimate; products that agree with another one are averaged, the error is half their
+    usual spread about each other), `no_agreement` (and no two products agree: no value).
     """
     if PRODUCT not in cube.dims or "time" not in cube.dims:
         raise DimensionError(f"the cube needs dimensions {PRODUCT!r} and 'time'; it has {cube.dims}")
@@ -220,7 +242,8 @@ def unified(
     ratio = base / amplitude.where(amplitude > 0)
     scaled = (anomalies * ratio).transpose(PRODUCT, "time", ...)
     c = errors.error_covariance * ratio * ratio.rename({PRODUCT: OTHER})
-    c = _or_equal(c, scaled)
+    agree = agreeing(anomalies, significance=significance)
+    c = _or_equal(c, scaled, agree)
     out = blend(scaled, c, nonneg=nonneg, shrinkage=shrinkage)
     value = (out.soil_moisture + expected(level, cube.time)).transpose("time", ...)
     variance = out.soil_moisture_standard_error**2
@@ -236,19 +259,23 @@ def unified(
     result["signal_ratio"] = ratio.assign_attrs(
         units="1", long_name="factor that brings the product's anomalies to the common scale"
     )
-    result["n"], result["estimate_flag"] = errors.n, errors.estimate_flag
+    lone = ((errors.estimate_flag & 2) != 0) & ~agree.any(PRODUCT)
+    result["n"] = errors.n
+    result["estimate_flag"] = (errors.estimate_flag + lone * 4).astype("uint8").assign_attrs(errors.estimate_flag.attrs)
+    result["agreeing"] = agree.assign_attrs(long_name="anomalies agree significantly with another product", units="1")
     result = cf.link(result, "soil_moisture", "soil_moisture_standard_error", "n_products", "estimate_flag")
     result.attrs.update(Conventions=cf.CONVENTIONS, title="unified ensemble soil moisture")
     params = {"products": names, "correlated": [list(p) for p in correlated], "reference": reference, "pool_below": pool_below, "spread": spread}  # fmt: skip
     return cf.provenance(result, method="M-T1.3", params=params, references="doi:10.1109/TGRS.2017.2734070")
 
 
-def _or_equal(c, scaled):
-    """The error covariance; where it is missing, equal variances: half the mean square difference of product pairs."""
+def _or_equal(c, scaled, agree):
+    """The error covariance; where it is missing, equal variances of those who agree: half the mean square difference of their pairs."""
     whole = c.notnull().all([PRODUCT, OTHER])
-    center = scaled.mean(PRODUCT)
-    common = ((scaled - center) ** 2).mean([PRODUCT, "time"]) * scaled.sizes[PRODUCT] / (scaled.sizes[PRODUCT] - 1)
-    there = scaled.notnull().any("time")
+    taking = scaled.where(agree)
+    count = agree.sum(PRODUCT)
+    common = ((taking - taking.mean(PRODUCT)) ** 2).mean([PRODUCT, "time"]) * (count / (count - 1).where(count > 1))
+    there = agree & scaled.notnull().any("time")
     labels = scaled[PRODUCT].values
     same = xr.DataArray(np.eye(labels.size, dtype=bool), dims=(PRODUCT, OTHER), coords={PRODUCT: labels, OTHER: labels})
     equal = xr.where(same, common.where(there), 0.0)
