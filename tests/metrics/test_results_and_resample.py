@@ -8,7 +8,18 @@ import pytest
 import xarray as xr
 
 from vadose.errors import DimensionError, NotFoundError, VadoseInputError
-from vadose.metrics import bootstrap, compare, evaluate, moments, rank_scores, scores, stack, tidy, triple_collocation
+from vadose.metrics import (
+    block_length,
+    bootstrap,
+    compare,
+    evaluate,
+    moments,
+    rank_scores,
+    scores,
+    stack,
+    tidy,
+    triple_collocation,
+)
 
 
 def products(n=400, stations=3, seed=0):
@@ -45,7 +56,9 @@ def test_every_number_has_its_labels():
         out.score.sel(pair="smap vs station", group="JJA", metric="bias", bound="value"), summer.bias
     )
     assert int(out.n.sel(group="all").min()) == 400
-    assert float(out.score.sel(metric="kge", bound="low").notnull().sum()) == 0  # no interval is known for it
+    assert (
+        float(out.score.sel(metric="kge", bound="low").notnull().sum()) == 0
+    )  # without draws no interval is known for it
 
 
 def test_tidy_table_and_netcdf_hold_the_same(tmp_path):
@@ -99,7 +112,7 @@ def test_drawn_states_are_moments_of_drawn_days():
         np.testing.assert_allclose(out[f"{name}_high"], direct[name], rtol=1e-9)
 
 
-def test_block_intervals_cover_where_single_days_do_not():
+def test_single_days_cover_too_little():
     """Bias of AR(1) differences, phi 0.8, n 1500, 400 series: blocks of 60 days against blocks of one."""
     rng = np.random.default_rng(4)
     x = ar1(rng, 1500, 0.8, 400)
@@ -110,8 +123,46 @@ def test_block_intervals_cover_where_single_days_do_not():
         out = bootstrap(data, lambda s: scores(s, "x", "y")[["bias"]], block=block, draws=300, rng=1)
         return float(((out.bias_low <= 0.1) & (out.bias_high >= 0.1)).mean())
 
-    assert 0.90 <= covered(60) <= 0.98
+    assert 0.92 <= covered(60) <= 0.97
     assert covered(1) < 0.75
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.6, 0.9])
+def test_nominal_95_percent_intervals_of_blocks_cover_92_to_97(phi):
+    """Known truth: x = 1 + a, y = 1.1 + 0.6 a + 0.8 e with a, e AR(1) of variance 1; 1200 series of 1000 days, blocks by the rule."""
+    rng = np.random.default_rng(20)
+    a, e = ar1(rng, 1000, phi, 1200), ar1(rng, 1000, phi, 1200)
+    x, y = (xr.DataArray(v, dims=("time", "cell"), attrs={"units": "1"}) for v in (1 + a, 1.1 + 0.6 * a + 0.8 * e))
+    out = evaluate({"x": x, "y": y}, scores=("bias", "ubrmsd", "pearson", "nse", "kge"), draws=400, rng=1)
+    out = out.score.isel(pair=0, group=0)
+    spread = np.sqrt(0.4**2 + 0.8**2)
+    truth = {
+        "bias": 0.1, "ubrmsd": spread, "pearson": 0.6, "nse": 1 - (0.1**2 + spread**2), "kge": 1 - np.sqrt(0.4**2 + 0.1**2),
+    }  # fmt: skip
+    for name, value in truth.items():
+        one = out.sel(metric=name)
+        inside = float(((one.sel(bound="low") <= value) & (one.sel(bound="high") >= value)).mean())
+        assert 0.92 <= inside <= 0.97, (name, inside)
+
+
+def test_drawn_intervals_have_their_labels_and_stay_in_their_range():
+    data = products()
+    out = evaluate(data, scores=("rmsd", "mae", "slope", "nse", "kge", "pearson"), draws=60, block=20)
+    assert bool(out.score.notnull().all())
+    assert bool((out.score.sel(bound="low") <= out.score.sel(bound="value")).all())
+    assert bool((out.score.sel(bound="high") >= out.score.sel(bound="value")).all())
+    assert float(out.score.sel(metric=["nse", "kge", "pearson"], bound="high").max()) <= 1.0
+    again = evaluate(data, scores=("kge",), draws=60, block=20)
+    xr.testing.assert_equal(
+        again.score.sel(metric="kge"), out.score.sel(metric="kge")
+    )  # the same draws for the same seed
+
+
+def test_length_of_blocks_grows_with_memory():
+    assert block_length(1000, 0.0) == 1
+    # r 0.6: (sqrt(6) 0.6 / 0.64)^(2/3) 1000^(1/3) = 2.2964^(2/3) * 10 = 17.40, twice that is 34.8
+    assert block_length(1000, 0.6) == 35
+    assert block_length(100, 0.99) == 20
 
 
 def test_c_x7_2_block_intervals_of_collocation_hold_the_true_error():

@@ -27,10 +27,11 @@ from vadose.metrics.representativeness import (
 from vadose.metrics.resample import bootstrap
 from vadose.metrics.results import evaluate, tidy
 from vadose.metrics.scoring import crps_ensemble, crps_normal, interval_scores, mean_absolute
-from vadose.metrics.uncertainty import block_bootstrap, effective_size
+from vadose.metrics.uncertainty import block_bootstrap, block_length, effective_size
 
 __all__ = [
     "block_bootstrap",
+    "block_length",
     "bootstrap",
     "combine",
     "combine_errors",

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 import xarray as xr
+from scipy import stats
 
 from vadose.errors import DimensionError, VadoseInputError
 from vadose.metrics.moments import OTHER, PRODUCT
@@ -16,6 +17,11 @@ from vadose.typing import Rng
 
 BLOCK, DRAWS = 30, 500
 AT_ONCE = 4_000_000  # numbers of drawn states held at a time
+#: What a bound may not cross when it is widened.
+LEAST = dict.fromkeys(
+    ("rmsd", "ubrmsd", "error_sd", "error_variance", "standard_deviation_reference", "standard_deviation_other"), 0.0
+)
+MOST = dict.fromkeys(("pearson", "correlation", "nse", "kge"), 1.0)
 
 
 def bootstrap(
@@ -34,8 +40,9 @@ def bootstrap(
     ----------
     statistic : what to know about a state of moments, such as `metrics.triple_collocation` or
         `lambda state: metrics.scores(state, "a", "b")`. It gets states with one more dimension `draw`.
-    block : length of blocks in samples (circular); longer than the memory of the series.
+    block : length of blocks in samples (circular); longer than the memory of the series, see `metrics.block_length`.
 
+    Bounds of K blocks are too near the estimate by sqrt((K - 1) / K) and by the normal quantile in place of Student's: both are mended.
     Raises VadoseInputError for a block longer than the series, DimensionError without `product`. Loads `data`.
     """
     if PRODUCT not in data.dims or dim not in data.dims:
@@ -69,9 +76,23 @@ def bootstrap(
     results = xr.concat(parts, "draw")
     tail = (1 - level) / 2
     floats = [v for v in results.data_vars if results[v].dtype.kind == "f" and v != "n"]
-    low, high = (results[floats].quantile(q, "draw").drop_vars("quantile") for q in (tail, 1 - tail))
+    whole_state = _states(table.sum(1)[:, None], center, size, upper, lead, array.dims[:-2], coords, labels)
+    estimate = statistic(whole_state)[floats].isel(draw=0)
+    wide = _widening(starts.shape[1], tail)
+    low, high = (
+        estimate + wide * (results[floats].quantile(q, "draw").drop_vars("quantile") - estimate)
+        for q in (tail, 1 - tail)
+    )
+    low = low.map(lambda v: v.clip(min=LEAST.get(str(v.name))))
+    high = high.map(lambda v: v.clip(max=MOST.get(str(v.name))))
     names = {v: f"{v}_low" for v in floats}, {v: f"{v}_high" for v in floats}
     return xr.merge([low.rename(names[0]), high.rename(names[1])])
+
+
+def _widening(blocks, tail):
+    """How much farther from the estimate the bounds of so many drawn blocks must lie."""
+    count = max(blocks, 2)
+    return np.sqrt(count / (count - 1)) * stats.t.isf(tail, count - 1) / stats.norm.isf(tail)
 
 
 def _block_sums(table, block):

@@ -10,12 +10,18 @@ import xarray as xr
 
 from vadose import cf
 from vadose.errors import VadoseInputError, unknown_name
+from vadose.metrics.moments import stack
 from vadose.metrics.pairwise import compare
+from vadose.metrics.pairwise import scores as of_pair
 from vadose.metrics.rank import rank_scores
+from vadose.metrics.resample import bootstrap
 from vadose.metrics.scoring import mean_absolute
+from vadose.metrics.uncertainty import block_length, effective_size, lag_one, mean_interval
+from vadose.typing import Rng
 
 SCORES = ("bias", "rmsd", "ubrmsd", "mae", "pearson", "spearman", "kendall", "slope", "nse", "kge")
 OF_DATA = ("bias", "rmsd", "ubrmsd", "mae")
+OF_MOMENTS = ("bias", "rmsd", "ubrmsd", "pearson", "slope", "nse", "kge")
 RANKS = ("spearman", "kendall")
 BOUNDS = ("value", "low", "high")
 EVERYTHING = "all"
@@ -31,6 +37,9 @@ def evaluate(
     dim: str = "time",
     level: float = 0.95,
     n_min: int = N_MIN,
+    draws: int = 0,
+    block: int | None = None,
+    rng: Rng = 0,
 ) -> xr.Dataset:
     """Scores of pairs of series, with intervals that hold under autocorrelation, labelled.
 
@@ -41,6 +50,11 @@ def evaluate(
     scores : any of `metrics.results.SCORES`.
     groups : labels along `dim` (a season, a year) or along a place (a climate); results are for "all" and for each label.
     n_min : with fewer samples a score is NaN.
+    draws : with 0 intervals are computed from effective sample sizes: bias, ubrmsd, mae, pearson, spearman and kendall have one. With more
+        (1000, say) those of bias, rmsd, ubrmsd, pearson, slope, nse and kge come from that many draws of moving blocks; the data
+        is then loaded.
+    block : length of blocks in samples; default by the longest memory of the series (`metrics.block_length`).
+    rng : generator or seed of the draws.
 
     Returns
     -------
@@ -63,7 +77,8 @@ def evaluate(
         cells = []
         for label in labels:
             ours, theirs = _part(series[reference], groups, label), _part(series[other], groups, label)
-            cells.append(_one(ours, theirs, scores, dim, level, n_min))
+            one = _one(ours, theirs, scores, dim, level)
+            cells.append(_labelled(one | _drawn(ours, theirs, scores, dim, level, draws, block, rng), scores, n_min))
         rows.append(xr.concat(cells, xr.DataArray(labels, dims="group", name="group")))
     names = [f"{other} vs {reference}" for reference, other in wanted]
     out = xr.concat(rows, xr.DataArray(names, dims="pair", name="pair"))
@@ -75,7 +90,9 @@ def evaluate(
         units=("metric", [units if m in OF_DATA else "1" for m in scores]),
     )
     out["score"].attrs = {"long_name": "score", "sign": "bias = other - reference", "level": level}
-    return cf.provenance(out, method="M-X9", params={"level": level, "n_min": n_min}, step="metrics.evaluate")
+    return cf.provenance(
+        out, method="M-X9", params={"level": level, "n_min": n_min, "draws": draws}, step="metrics.evaluate"
+    )
 
 
 def _labels(groups):
@@ -91,14 +108,39 @@ def _part(array, groups, label):
     return array.where(groups.astype(str) == label)
 
 
-def _one(reference, other, scores, dim, level, n_min):
-    """All scores of one pair and group: `score` (metric, ..., bound), `n`, `n_eff`."""
+def _one(reference, other, scores, dim, level):
+    """All scores of one pair and group by name, with `<name>_low` and `<name>_high` where they follow from the effective sample size."""
     found = compare(reference, other, dim=dim, level=level)
     if set(scores) & set(RANKS):
         ranks = rank_scores(reference, other, dim=dim, level=level, kendall="kendall" in scores, known=found)
         found = found.assign({name: ranks[name] for name in ranks.data_vars if name not in ("n", "n_eff")})
     if "mae" in scores:
+        size = abs(other - reference)
+        memory = lag_one(size, dim=dim)
+        n_eff = effective_size(found["n"], memory, memory, of_mean=True)
         found["mae"] = mean_absolute(reference, other, dim=dim)
+        found["mae_low"], found["mae_high"] = mean_interval(found["mae"], size.std(dim), n_eff, level=level)
+        found["mae_low"] = found["mae_low"].clip(min=0.0)
+    return dict(found.data_vars)
+
+
+def _drawn(reference, other, scores, dim, level, draws, block, rng):
+    """Intervals from moving blocks of the scores that are functions of moments; none without draws."""
+    wanted = [name for name in OF_MOMENTS if name in scores]
+    if not draws or not wanted:
+        return {}
+    data = stack(reference, other, names=["reference", "other"]).load()
+    if block is None:
+        memory = float(lag_one(data, dim=dim).max())
+        block = block_length(data.sizes[dim], memory)
+    out = bootstrap(
+        data, lambda state: of_pair(state, "reference", "other")[wanted], dim=dim, block=block, draws=draws, level=level, rng=rng
+    )  # fmt: skip
+    return dict(out.data_vars)
+
+
+def _labelled(found, scores, n_min):
+    """One pair and group: `score` (metric, ..., bound), `n`, `n_eff`."""
     nothing = xr.full_like(found["bias"], np.nan)
     layers = []
     for name in scores:
