@@ -128,3 +128,23 @@ def test_points_take_their_cell_and_nothing_far_away():
     out = at_points(data, lat, lon)
     assert float(out[0]) == 23.0
     assert np.isnan(out[1])
+
+
+def test_points_on_curvilinear_and_scattered_centers():
+    """A turned grid of 20 x 30 cells, as it is and as one long row of cells; the nearest center by brute force on the sphere."""
+    rng = np.random.default_rng(5)
+    x, y = np.meshgrid(np.arange(30.0), np.arange(20.0))
+    glat, glon = 50 + 0.4 * y + 0.1 * x, (175 + 0.5 * x - 0.2 * y + 180) % 360 - 180  # over the date line
+    dims = ("y", "x")
+    data = xr.DataArray(
+        rng.normal(size=(3, 20, 30)), dims=("time", *dims), coords={"lat": (dims, glat), "lon": (dims, glon)}, name="v"
+    )  # fmt: skip
+    i, j = rng.integers(0, 20, 9), rng.integers(0, 30, 9)
+    lat = xr.DataArray(np.r_[glat[i, j] + 0.05, 0.0], dims="station")
+    lon = xr.DataArray(np.r_[glon[i, j] - 0.05, 10.0], dims="station")
+    out = at_points(data.chunk(time=1), lat, lon)
+    assert out.chunks is not None
+    np.testing.assert_array_equal(out[:, :9], data.values[:, i, j])
+    assert bool(out[:, 9].isnull().all())
+    row = data.stack(cell=dims, create_index=False)
+    np.testing.assert_array_equal(at_points(row, lat, lon), out.compute())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 from numba import njit
+from scipy.spatial import cKDTree
 
 from vadose import cf
 from vadose.errors import VadoseInputError, unknown_name
@@ -115,37 +116,15 @@ def _window_of(row, have, want, reach):
 
 
 def at_points(data: xr.DataArray, lat: xr.DataArray, lon: xr.DataArray, *, reach: float = 0.75) -> xr.DataArray:
-    """Values of the cells that hold points: nearest cell center, NaN beyond `reach` cell sizes. Rows and columns, or scattered locations."""
+    """Values of the cells that hold points: nearest cell center, NaN beyond `reach` cell sizes.
+
+    `data` lies on rows and columns, on a curvilinear grid (two-dimensional lat and lon) or at scattered locations and mesh cells (one
+    dimension); for those the size is the distance of the nearest center to its own neighbor. Lazy in, lazy out.
+    """
     if data["lat"].dims == data["lon"].dims:
-        dim = str(data["lat"].dims[0])
-        distance = _distance(
-            lat.values[:, None], lon.values[:, None], data["lat"].values[None, :], data["lon"].values[None, :]
-        )
-        spacing = np.sort(
-            _distance(
-                data["lat"].values[:, None],
-                data["lon"].values[:, None],
-                data["lat"].values[None, :],
-                data["lon"].values[None, :],
-            ),
-            axis=1,
-        )
-        size = np.median(spacing[:, 1]) if spacing.shape[1] > 1 else 0.5
-        at, far = distance.argmin(axis=1), distance.min(axis=1) > max(reach * size, 1e-9)
-        picked = data.isel({dim: xr.DataArray(at, dims=lat.dims)})
-        return (
-            picked.drop_vars(["lat", "lon"], errors="ignore")
-            .where(~xr.DataArray(far, dims=lat.dims))
-            .assign_coords(lat=lat, lon=lon)
-        )
-    rows, columns = str(data["lat"].dims[0]), str(data["lon"].dims[0])
-    i = np.abs(lat.values[:, None] - data["lat"].values[None, :]).argmin(axis=1)
-    j = np.abs((lon.values[:, None] - data["lon"].values[None, :] + 180) % 360 - 180).argmin(axis=1)
-    size = [np.median(np.abs(np.diff(data[d].values))) for d in ("lat", "lon")]
-    near = (np.abs(data["lat"].values[i] - lat.values) <= reach * size[0]) & (
-        np.abs((data["lon"].values[j] - lon.values + 180) % 360 - 180) <= reach * size[1]
-    )
-    picked = data.isel({rows: xr.DataArray(i, dims=lat.dims), columns: xr.DataArray(j, dims=lat.dims)})
+        picked, near = _of_centers(data, lat, lon, reach)
+    else:
+        picked, near = _of_rows_and_columns(data, lat, lon, reach)
     return (
         picked.drop_vars(["lat", "lon"], errors="ignore")
         .where(xr.DataArray(near, dims=lat.dims))
@@ -153,6 +132,32 @@ def at_points(data: xr.DataArray, lat: xr.DataArray, lon: xr.DataArray, *, reach
     )
 
 
-def _distance(lat1, lon1, lat2, lon2):
-    """Distance in degrees of arc, small-angle form: enough to find the nearest."""
-    return np.hypot(lat1 - lat2, ((lon1 - lon2 + 180) % 360 - 180) * np.cos(np.deg2rad((lat1 + lat2) / 2)))
+def _of_centers(data, lat, lon, reach):
+    dims, shape = data["lat"].dims, data["lat"].shape
+    have = _on_sphere(data["lat"].values.ravel(), data["lon"].values.ravel())
+    known = np.flatnonzero(np.isfinite(have).all(axis=1))
+    if known.size == 0:
+        raise VadoseInputError("no place of the data has a latitude and a longitude")
+    tree = cKDTree(have[known])
+    distance, at = tree.query(_on_sphere(lat.values.ravel(), lon.values.ravel()))
+    spacing = tree.query(have[known][at], k=2)[0][:, 1] if known.size > 1 else np.full(at.size, np.deg2rad(0.5))
+    place = np.unravel_index(known[at].reshape(lat.shape), shape)
+    picked = data.isel({d: xr.DataArray(p, dims=lat.dims) for d, p in zip(dims, place, strict=True)})
+    return picked, (distance <= np.maximum(reach * spacing, 1e-11)).reshape(lat.shape)
+
+
+def _of_rows_and_columns(data, lat, lon, reach):
+    rows, columns = str(data["lat"].dims[0]), str(data["lon"].dims[0])
+    i = np.abs(lat.values[..., None] - data["lat"].values).argmin(axis=-1)
+    j = np.abs((lon.values[..., None] - data["lon"].values + 180) % 360 - 180).argmin(axis=-1)
+    size = [np.median(np.abs(np.diff(data[d].values))) for d in ("lat", "lon")]
+    near = (np.abs(data["lat"].values[i] - lat.values) <= reach * size[0]) & (
+        np.abs((data["lon"].values[j] - lon.values + 180) % 360 - 180) <= reach * size[1]
+    )
+    return data.isel({rows: xr.DataArray(i, dims=lat.dims), columns: xr.DataArray(j, dims=lat.dims)}), near
+
+
+def _on_sphere(lat, lon):
+    """Points of the unit sphere: straight distances order like those along it."""
+    phi, lam = np.deg2rad(lat), np.deg2rad(lon)
+    return np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=-1)
