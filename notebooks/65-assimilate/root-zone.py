@@ -107,7 +107,7 @@ soil = xr.Dataset(
         "porosity": limits.saturation_moisture,
         "field_capacity": limits.field_capacity,
         "wilting_point": limits.wilting_point,
-        "conductivity": limits.conductivity * 24,
+        "conductivity": (limits.conductivity * 24).assign_attrs(units="mm d-1"),
         "exponent": limits.exponent,
     }
 )

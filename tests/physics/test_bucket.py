@@ -111,6 +111,20 @@ def test_lazy_in_lazy_out_and_equal():
     assert whole.soil_moisture.dims == ("time", "depth", "lat", "lon")
 
 
+def test_soils_under_one_sky_and_the_units_of_their_conductivity():
+    """Parameters may have dimensions of their own; conductivity per hour, as texture gives it, is the same soil as per day."""
+    rain, demand = flux(np.tile([30.0, 0.0, 0.0], 20)), flux(np.full(60, 4.0))
+    names = ["sand", "loam"]
+    hourly = xr.DataArray([60.0, 15.5], dims="soil", coords={"soil": names}, attrs={"units": "mm h-1"})
+    out = bucket.two_layer(rain, demand, **{**LOAM, "conductivity": hourly})
+    assert out.soil_moisture.dims == ("time", "depth", "soil")
+    for name, daily in (("sand", 60.0 * 24), ("loam", 15.5 * 24)):
+        alone = bucket.two_layer(rain, demand, **{**LOAM, "conductivity": daily})
+        xr.testing.assert_allclose(out.sel(soil=name, drop=True), alone)
+    with pytest.raises(UnitsError, match="conductivity"):
+        bucket.two_layer(rain, demand, **{**LOAM, "conductivity": hourly.assign_attrs(units="K")})
+
+
 def test_flux_units_do_not_matter():
     rain = flux(np.full(10, 8.0))
     metric = flux(np.full(10, 8.0 / DAY), "kg m-2 s-1")

@@ -86,11 +86,10 @@ def _run(rain, demand, state, porosity, fc, wp, crit, ks, b, residual, beta, sha
 
 def _kernel(rain, demand, first, second, *fields, depths):
     """Arrays (..., time) and fields (...) -> (..., time, 5): theta of both layers, ET, runoff, drainage [mm d-1]."""
-    shape = rain.shape
-    flat = [
-        np.ascontiguousarray(np.broadcast_to(f, shape[:-1]).reshape(-1), dtype=float) for f in (first, second, *fields)
-    ]
-    p = np.ascontiguousarray(rain.reshape(-1, shape[-1]), dtype=float)
+    cells = np.broadcast_shapes(rain.shape[:-1], demand.shape[:-1], *(np.shape(f) for f in (first, second, *fields)))
+    shape = (*cells, rain.shape[-1])
+    flat = [np.ascontiguousarray(np.broadcast_to(f, cells).reshape(-1), dtype=float) for f in (first, second, *fields)]
+    p = np.ascontiguousarray(np.broadcast_to(rain, shape).reshape(-1, shape[-1]), dtype=float)
     e = np.ascontiguousarray(np.broadcast_to(demand, shape).reshape(-1, shape[-1]), dtype=float)
     theta = np.empty((*p.shape, 2))
     fluxes = np.empty((*p.shape, 3))
@@ -111,10 +110,12 @@ def two_layer(
 
     Parameters
     ----------
-    precipitation, potential_evaporation : (time, ...) water fluxes; any unit of mass or depth over time. Daily, gap-free.
+    precipitation, potential_evaporation : (time, ...) water fluxes; any unit of mass or depth over time. Daily, gap-free:
+        from a missing day on a cell is NaN.
     initial : soil moisture [m3 m-3] of both layers at the start, a pair or an array with `depth` of length 2; field capacity by default.
     depths : thickness of the layers [m].
-    parameters : see `PARAMETERS`; numbers or arrays without time.
+    parameters : see `PARAMETERS`; numbers in its units, or arrays without time (converted where they state units). They may have dimensions that the forcing has not (soils under one
+        sky); the result then has them too.
 
     Returns
     -------
@@ -155,23 +156,31 @@ def two_layer(
         dask_gufunc_kwargs={"output_sizes": {"part": 5}},
         kwargs={"depths": (depths[0] * 1000.0, depths[1] * 1000.0)},
     )
-    order = ["time", *[d for d in precipitation.dims if d != "time"]]
     moisture = out.isel(part=slice(0, 2)).rename(part="depth").transpose("time", "depth", ...)
     bounds = np.array([[0.0, depths[0]], [depths[0], depths[0] + depths[1]]])
     result: dict[str, xr.DataArray] = {"soil_moisture": cf.describe(moisture, "soil_moisture")}
     for i, name in enumerate(("evapotranspiration_flux", "runoff_flux", "drainage_flux")):
-        flux = (out.isel(part=2 + i) / SECONDS_PER_DAY).transpose(*order)
+        flux = (out.isel(part=2 + i) / SECONDS_PER_DAY).transpose("time", ...)
         result[name] = cf.describe(flux, name)
     dataset = xr.Dataset(result).assign_coords(depth=bounds.mean(axis=1), depth_bnds=(("depth", "bnds"), bounds))
     dataset["depth"].attrs = {"standard_name": "depth", "units": "m", "positive": "down", "bounds": "depth_bnds"}
     return cf.provenance(dataset, method="M-X14a")
 
 
+def _in_units(value, unit, name):
+    """Fields that say their units come in those of `PARAMETERS`: conductivity from texture is per hour, the bucket's per day."""
+    if isinstance(value, xr.DataArray) and value.attrs.get("units"):
+        return units.convert(value if value.name else value.rename(name), unit)
+    return value
+
+
 def _complete(parameters):
     unknown = set(parameters) - set(PARAMETERS)
     if unknown:
         raise VadoseInputError(f"the bucket knows no {sorted(unknown)}; its parameters are {', '.join(PARAMETERS)}")
-    given = {name: parameters.get(name, default) for name, (default, _, _) in PARAMETERS.items()}
+    given = {
+        name: _in_units(parameters.get(name, default), unit, name) for name, (default, unit, _) in PARAMETERS.items()
+    }
     if given["critical_point"] is None and given["wilting_point"] is not None and given["field_capacity"] is not None:
         given["critical_point"] = given["wilting_point"] + 0.75 * (given["field_capacity"] - given["wilting_point"])
     missing = [name for name, value in given.items() if value is None]

@@ -147,7 +147,7 @@ def _block(lat, lon, time, seed) -> xr.Dataset:
         water,
         evaporation,
         initial=(initial, initial),
-        conductivity=limits.conductivity * 24.0,
+        conductivity=(limits.conductivity * 24.0).assign_attrs(units="mm d-1"),
         exponent=limits.exponent,
         **parameters,
     )
