@@ -2,58 +2,21 @@
 
 from __future__ import annotations
 
-import datetime
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vadose.archive.forms import Choice, Date, Form, Listed, Number, Orcid, Text
+
 PROFILE = "vadose-sm-1.0"
+GROUPS = ("dataset", "sites", "sensors", "variables", "provenance")
+#: Groups that hold a list of entries.
+LISTED = ("sites", "sensors", "variables")
 PRINCIPLES = ("TDR", "capacitance", "neutron", "COSMOS", "gravimetric", "satellite")
-Test = Callable[[Any], bool]
-
-
-def _words(low: int, high: int = 100_000) -> Test:
-    return lambda v: low <= len(str(v).split()) <= high
-
-
-def _like(pattern: str) -> Test:
-    return lambda v: re.fullmatch(pattern, str(v)) is not None
-
-
-def _between(low: float, high: float) -> Test:
-    def test(value: Any) -> bool:
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            return False
-        return not isinstance(value, bool) and math.isfinite(number) and low <= number <= high
-
-    return test
-
-
-def _date(value: Any) -> bool:
-    try:
-        datetime.datetime.fromisoformat(str(value).replace("Z", "+00:00"))
-    except ValueError:
-        return False
-    return True
-
-
-def _orcid(value: Any) -> bool:
-    """Sixteen signs, the last a check digit (ISO 7064 11,2)."""
-    digits = str(value).removeprefix("https://orcid.org/").replace("-", "")
-    if not re.fullmatch(r"\d{15}[\dX]", digits):
-        return False
-    total = 0
-    for digit in digits[:-1]:
-        total = (total + int(digit)) * 2
-    return "0123456789X"[(12 - total % 11) % 11] == digits[-1]
-
-
-_TEXT, _LATITUDE, _LONGITUDE = _words(1), _between(-90, 90), _between(-180, 180)
-_DEPTH = _between(0, 100)
+_TEXT, _DATE, _LATITUDE, _LONGITUDE, _DEPTH = Text(), Date(), Number(-90, 90), Number(-180, 180), Number(0, 100)
+_PERCENT = Number(0, 100)
+_DURATION = r"P(?=.)(\d+[DMY])?(T(\d+[HMS])+)?"
 
 
 @dataclass(frozen=True)
@@ -63,7 +26,7 @@ class Rule:
     id: str
     group: str  # dataset, sites, sensors, variables, provenance
     field: str
-    test: Test
+    form: Form
     expected: str
     required: bool = True
 
@@ -72,46 +35,50 @@ def _rules() -> tuple[Rule, ...]:
     degrees = "decimal degrees (WGS84), south and west negative"
     table: dict[str, list[tuple[Any, ...]]] = {
         "dataset": [
-            ("title", _words(7, 20), "7 to 20 words: what, where, when"), ("summary", _words(100), "at least 100 words: what was measured, where, when, how, why"),
-            ("Conventions", lambda v: "CF-" in str(v), "the conventions that the files follow, such as CF-1.11 ACDD-1.3"),
-            ("license", _like(r"[A-Za-z0-9.+-]+|https?://\S+"), "an SPDX name such as CC-BY-4.0, or an address"), ("creator_name", _TEXT, "Family, Given"),
-            ("creator_orcid", _orcid, "an ORCID such as 0000-0002-1825-0097; its last sign is a check digit"), ("institution", _TEXT, "who answers for the data"),
-            ("date_created", _date, "a date such as 2026-05-17"), ("version", _TEXT, "a version such as 1.0"),
-            ("doi", _like(r"pending|(https://doi\.org/)?10\.\d{4,9}/\S+"), "a DOI such as 10.5194/hess-25-5749-2021, or the word pending"),
-            ("time_coverage_start", _date, "a date such as 2026-05-17"), ("time_coverage_end", _date, "a date such as 2026-05-17"),
+            ("title", Text(7, 20), "7 to 20 words: what, where, when"), ("summary", Text(100), "at least 100 words: what was measured, where, when, how, why"),
+            ("Conventions", Text(pattern=r".*CF-\d.*"), "the conventions that the files follow, such as CF-1.11, ACDD-1.3"),
+            ("license", Text(pattern=r"[A-Za-z0-9.+-]+|https?://\S+"), "an SPDX name such as CC-BY-4.0, or an address"), ("creator_name", _TEXT, "Family, Given"),
+            ("creator_orcid", Orcid(), "an ORCID such as 0000-0002-1825-0097; its last sign is a check digit"), ("institution", _TEXT, "who answers for the data"),
+            ("date_created", _DATE, "a date such as 2026-05-17"), ("version", _TEXT, "a version such as 1.0"),
+            ("doi", Text(pattern=r"pending|(https://doi\.org/)?10\.\d{4,9}/\S+"), "a DOI such as 10.5194/hess-25-5749-2021, or the word pending"),
+            ("time_coverage_start", _DATE, "a date such as 2026-05-17"), ("time_coverage_end", _DATE, "a date such as 2026-05-17"),
             ("geospatial_lat_min", _LATITUDE, degrees), ("geospatial_lat_max", _LATITUDE, degrees), ("geospatial_lon_min", _LONGITUDE, degrees),
             ("geospatial_lon_max", _LONGITUDE, degrees), ("processing_level", _TEXT, "a level such as L1"),
             ("funder", _TEXT, "who paid", False), ("project", _TEXT, "the project", False),
-            ("keywords", lambda v: isinstance(v, list | tuple) and len(v) >= 3, "three keywords or more, as a list", False),
+            ("keywords", Listed(3), "three keywords or more, as a list", False),
+            ("award", _TEXT, "the number of the grant", False), ("references", _TEXT, "papers and addresses that explain the data", False),
         ],
         "sites": [
             ("site_id", _TEXT, "a short code"), ("site_name", _TEXT, "the name of the place"), ("lat", _LATITUDE, degrees), ("lon", _LONGITUDE, degrees),
-            ("elevation", _between(-500, 9000), "meters above the datum"), ("datum", _TEXT, "what elevation is measured from, such as EGM96 or NAVD88"),
-            ("land_cover", _like(r".+\(.+\)"), "class with the scheme in brackets, such as grassland (IGBP)"),
-            ("climate_KG", _like(r"A[fmw]|B[WS][hk]|[CD][swf][abcd]|E[TF]"), "a Koppen-Geiger class such as Cfb"),
-            ("texture_source", _TEXT, "who measured sand, silt, clay", False), ("irrigated", _like(r"yes|no|True|False"), "yes or no", False),
+            ("elevation", Number(-500, 9000), "meters above the datum"), ("datum", _TEXT, "what elevation is measured from, such as EGM96 or NAVD88"),
+            ("land_cover", Text(pattern=r".+\(.+\)"), "class with the scheme in brackets, such as grassland (IGBP)"),
+            ("climate_KG", Text(pattern=r"A[fmw]|B[WS][hk]|[CD][swf][abcd]|E[TF]"), "a Koppen-Geiger class such as Cfb"),
+            ("texture_source", _TEXT, "who measured sand, silt, clay", False), ("irrigated", Text(pattern=r"yes|no|True|False"), "yes or no", False),
+            ("sand", _PERCENT, "percent of mass", False), ("silt", _PERCENT, "percent of mass", False), ("clay", _PERCENT, "percent of mass", False),
+            ("organic_carbon", _PERCENT, "percent of mass", False), ("slope", Number(0, 90), "degrees", False), ("photo", _TEXT, "a file or address", False),
         ],
         "sensors": [
             ("sensor_id", _TEXT, "a code that no other sensor has"), ("site_id", _TEXT, "the code of its site"), ("maker", _TEXT, "who makes it"), ("model", _TEXT, "its model"),
-            ("principle", lambda v: v in PRINCIPLES, f"one of {', '.join(PRINCIPLES)}"), ("serial", _TEXT, "its serial number"),
+            ("principle", Choice(PRINCIPLES), f"one of {', '.join(PRINCIPLES)}"), ("serial", _TEXT, "its serial number"),
             ("depth_from", _DEPTH, "meters below the surface, positive down"), ("depth_to", _DEPTH, "meters below the surface, positive down"),
-            ("orientation", _like(r"horizontal|vertical|inclined|not applicable"), "horizontal, vertical, inclined, or not applicable"),
-            ("install_date", _date, "a date such as 2026-05-17"), ("removal_date", lambda v: v == "in place" or _date(v), "a date, or the words: in place"),
-            ("measurement_volume", _between(1e-9, 1e9), "liters of soil that it sees"), ("calibration_id", _TEXT, "which calibration was used", False),
-            ("firmware", _TEXT, "its firmware", False),
+            ("orientation", Text(pattern=r"horizontal|vertical|inclined|not applicable"), "horizontal, vertical, inclined, or not applicable"),
+            ("install_date", _DATE, "a date such as 2026-05-17"), ("removal_date", Date(("in place",)), "a date, or the words: in place"),
+            ("measurement_volume", Number(1e-9, 1e9), "liters of soil that it sees"), ("calibration_id", _TEXT, "which calibration was used", False),
+            ("firmware", _TEXT, "its firmware", False), ("calibration_equation", _TEXT, "the equation, with x for the raw value", False),
+            ("calibration_coefficients", Listed(), "the numbers in it, lowest order first", False), ("calibration_date", _DATE, "a date such as 2026-05-17", False),
         ],
         "variables": [
-            ("name", _TEXT, "the name in the files"), ("standard_name", _like(r"[a-z0-9_]+"), "a CF standard name"), ("units", _TEXT, "its unit, such as m3 m-3"),
-            ("accuracy", _between(1e-12, 1e12), "one standard deviation, in its unit"),
-            ("sampling_interval", _like(r"P(\d+[DMY])?(T(\d+[HMS])+)?"), "how often it is read, such as PT15M"),
-            ("averaging_interval", _like(r"P(\d+[DMY])?(T(\d+[HMS])+)?|instantaneous"), "over how long, such as PT1H, or instantaneous"),
-            ("time_zone", _like(r"UTC([+-]\d{2}:\d{2})?"), "the logger's clock, such as UTC or UTC-05:00; never daylight saving time"),
-            ("missing_value", _TEXT, "what stands for no value, such as -9999"), ("flag_scheme", _TEXT, "the flags and their version"),
+            ("name", _TEXT, "the name in the files"), ("standard_name", Text(pattern=r"[a-z0-9_]+"), "a CF standard name"), ("units", _TEXT, "its unit, such as m3 m-3"),
+            ("accuracy", Number(1e-12, 1e12), "one standard deviation, in its unit"),
+            ("sampling_interval", Text(pattern=_DURATION), "how often it is read, such as PT15M"),
+            ("averaging_interval", Text(pattern=_DURATION + "|instantaneous"), "over how long, such as PT1H, or instantaneous"),
+            ("time_zone", Text(pattern=r"UTC([+-]\d{2}:\d{2})?"), "the logger's clock, such as UTC or UTC-05:00; never daylight saving time"),
+            ("missing_value", Text(number=True), "what stands for no value, such as -9999"), ("flag_scheme", _TEXT, "the flags and their version"),
             ("qc_method", _TEXT, "the quality control, such as M-T1.2"), ("uncertainty_variable", _TEXT, "where its standard error is", False),
         ],
         "provenance": [
-            ("sources", lambda v: bool(v) and all(re.fullmatch(r"[0-9a-f]{64}", str(s.get("sha256", ""))) for s in v), "a list of files, each with its sha256"),
-            ("software", _like(r".*\d.*"), "program and version, such as vadose 0.1.0"), ("methods", lambda v: isinstance(v, list | tuple) and len(v) > 0, "the processing steps in their order"),
+            ("sources", Listed(hashes=True), "a list of files, each with its sha256"),
+            ("software", Text(pattern=r".*\d.*"), "program and version, such as vadose 0.1.0"), ("methods", Listed(), "the processing steps in their order"),
         ],
     }  # fmt: skip
     letters = {"dataset": "D", "sites": "S", "sensors": "N", "variables": "V", "provenance": "P"}
@@ -155,11 +122,16 @@ class Verdict:
 
 
 def validate(record: Mapping[str, Any]) -> Verdict:
-    """Hold a metadata record (dataset, sites, sensors, variables, provenance) against the profile."""
+    """Hold a metadata record (dataset, sites, sensors, variables, provenance) against the profile.
+
+    A gridded product (`record["grid"]` is true) has neither sites nor sensors.
+    """
     issues: list[Issue] = []
     asked = held = 0
-    for group in ("dataset", "sites", "sensors", "variables", "provenance"):
-        listed = group in ("sites", "sensors", "variables")
+    for group in GROUPS:
+        listed = group in LISTED
+        if group in ("sites", "sensors") and record.get("grid"):
+            continue
         entries = record.get(group) or ([{}] if listed else {})
         for k, entry in enumerate(entries if listed else [entries]):
             for rule in (r for r in RULES if r.group == group):
@@ -178,7 +150,7 @@ def _judge(rule: Rule, entry: Any, path: str) -> Issue | None:
         level, words = ("error", "is missing") if rule.required else ("info", "is not given")
         return Issue(level, path, rule.id, f"{rule.field} {words}; write {rule.expected}")
     try:
-        well = rule.test(value)
+        well = rule.form.holds(value)
     except (AttributeError, TypeError, ValueError):
         well = False
     if well:
@@ -240,3 +212,28 @@ def _cross(record: Mapping[str, Any], bad: set[str]) -> list[Issue]:
             f"variables[{k}].standard_name",
         )
     return out
+
+
+def json_schema() -> dict[str, Any]:
+    """The fields of the profile as JSON Schema (draft 2020-12), for editors and programs in other languages.
+
+    It cannot say the rules between fields (CROSS) nor count an ORCID's check digit: `validate` does.
+    """
+    groups: dict[str, Any] = {}
+    for group in GROUPS:
+        rules = [r for r in RULES if r.group == group]
+        entry = {
+            "type": "object",
+            "required": [r.field for r in rules if r.required],
+            "properties": {r.field: {**r.form.schema(), "description": f"{r.id}: {r.expected}"} for r in rules},
+        }
+        groups[group] = {"type": "array", "minItems": 1, "items": entry} if group in LISTED else entry
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": PROFILE,
+        "type": "object",
+        "required": ["dataset", "variables", "provenance"],
+        "properties": {**groups, "grid": {"type": "boolean", "description": "true: no sites, no sensors"}},
+        "if": {"not": {"required": ["grid"], "properties": {"grid": {"const": True}}}},
+        "then": {"required": ["sites", "sensors"]},
+    }

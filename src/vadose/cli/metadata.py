@@ -1,4 +1,4 @@
-"""`vadose metadata`: is it good enough, and what is missing."""
+"""`vadose metadata`: is it good enough, what is missing, and the same data in another community's format."""
 
 from __future__ import annotations
 
@@ -11,36 +11,28 @@ import click
 
 @click.group()
 def command() -> None:
-    """Hold metadata records against the profile vadose-sm-1.0."""
+    """Hold metadata against the profile vadose-sm-1.0, and convert between ISMN, ESS-DIVE and CF."""
 
 
 @command.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def check(files: tuple[Path, ...], as_json: bool) -> None:
-    """Check metadata records (YAML or JSON, as `vadose metadata template` writes them); exit code 1 when something must be mended."""
-    import yaml
-
+    """Check records (YAML, JSON), netCDF, Zarr, ISMN and ESS-DIVE folders, packages; exit code 1 when something must be mended."""
+    from vadose.archive.kinds import kind, read_record
     from vadose.archive.profile import validate
-    from vadose.errors import UnreadableFileError
 
     bad, rows = False, []
     for path in files:
-        try:
-            record = yaml.safe_load(path.read_text("utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UnreadableFileError(f"{path}: not a YAML or JSON record ({str(error).splitlines()[0]})") from error
-        if not isinstance(record, dict):
-            raise UnreadableFileError(
-                f"{path}: expected the groups dataset, sites, sensors, variables, provenance; start from `vadose metadata template`"
-            )
-        found = validate(record)
+        found = validate(read_record(path))
         bad = bad or bool(found.errors)
-        rows.append({"file": str(path), "score": found.score, "issues": [vars(i) for i in found.issues]})
+        rows.append(
+            {"file": str(path), "kind": kind(path), "score": found.score, "issues": [vars(i) for i in found.issues]}
+        )
         if not as_json:
             for issue in found.issues:
                 click.echo(f"{issue.level:5s} {issue.rule}  {issue.path}: {issue.message}")
-            click.echo(f"{path}: {found.score:.0%} of what is required, {len(found.errors)} to mend")
+            click.echo(f"{path} ({kind(path)}): {found.score:.0%} of what is required, {len(found.errors)} to mend")
     if as_json:
         click.echo(json.dumps(rows, default=str))
     sys.exit(1 if bad else 0)
@@ -49,12 +41,33 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
 @command.command()
 def template() -> None:
     """A record to fill in, with what each field wants."""
-    from vadose.archive.profile import PROFILE, RULES
+    from vadose.archive.profile import GROUPS, LISTED, PROFILE, RULES
 
     click.echo(f"# {PROFILE}: fill in, then `vadose metadata check FILE`")
-    for group in ("dataset", "sites", "sensors", "variables", "provenance"):
+    for group in GROUPS:
         click.echo(f"{group}:")
-        listed = group in ("sites", "sensors", "variables")
         for k, rule in enumerate(r for r in RULES if r.group == group):
-            lead = ("  - " if k == 0 else "    ") if listed else "  "
+            lead = ("  - " if k == 0 else "    ") if group in LISTED else "  "
             click.echo(f"{lead}{rule.field}:  # {'' if rule.required else '(recommended) '}{rule.expected}")
+
+
+@command.command()
+def schema() -> None:
+    """The profile as JSON Schema, for editors and other programs."""
+    from vadose.archive.profile import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+@command.command()
+@click.argument("source", type=click.Path(exists=True, path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--to", "form", type=click.Choice(["cf", "ismn", "essdive"]), required=True, help="The format of TARGET.")
+def convert(source: Path, target: Path, form: str) -> None:
+    """Write the series and metadata of SOURCE (our CF netCDF, ISMN or ESS-DIVE folder) in another format."""
+    from vadose.archive import read_series, write_series
+
+    data, record = read_series(source)
+    click.echo(
+        f"{write_series(data, record, target, form)}: {data.sizes['sensor']} sensors, {data.sizes['time']} times"
+    )
