@@ -10,7 +10,7 @@ import xarray as xr
 
 torch = pytest.importorskip("torch")
 
-from vadose.errors import DimensionError, NotFoundError, UnreadableFileError, VadoseInputError  # noqa: E402
+from vadose.errors import DimensionError, NotFoundError, UnreadableFileError, VadoseInputError, VadoseWarning  # noqa: E402
 from vadose.learn import ensembles, sequence, sites, windows  # noqa: E402
 
 SMALL = {
@@ -169,6 +169,19 @@ def test_models_survive_the_disk_and_refuse_other_inputs(tmp_path):
         sequence.load(tmp_path / "m")
     with pytest.raises(UnreadableFileError, match=r"model\.json"):
         sequence.load(tmp_path)
+
+
+def test_other_units_and_strange_sites_are_warned_of():
+    data = reservoir(4, 60, 0, static=True)
+    model = sequence.fit(data, sequence.Spec("lstm", {"hidden": 4, "dropout": 0.0}, epochs=1))
+    model.predict(data)  # in silence: warnings are looked for below
+    for name, other in (
+        ("p", windows.replace(data, x=data.x / 86400)),  # kg m-2 s-1 where mm d-1 were learned
+        ("p", windows.replace(data, x=data.x + 273.15)),
+        ("a", windows.replace(data, static=data.static * 100)),
+    ):
+        with pytest.warns(VadoseWarning, match=f"^{name}: far from what"):
+            model.predict(other)
 
 
 def test_predictions_stay_between_zero_and_porosity():

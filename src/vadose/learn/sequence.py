@@ -8,7 +8,7 @@ training goes on to the same weights. CPU by default, a GPU with bfloat16 where 
 from __future__ import annotations
 
 import json
-import os
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path as FilePath
@@ -25,12 +25,15 @@ from vadose.errors import (
     TooFewSamplesError,
     UnreadableFileError,
     VadoseInputError,
+    VadoseWarning,
     unknown_name,
 )
+from vadose.learn import checkpoint as checkpoint_files
 from vadose.learn.windows import Cube, Scaler, scaler
 from vadose.typing import Path
 
 FORMAT = "vadose-sequence-1"
+FAR, FLAT = 5.0, 0.01  # standard deviations of the training; share of its spread
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -69,6 +72,7 @@ class SequenceModel:
         `dropout` > 0 draws that many passes with dropout left on (Gal and Ghahramani 2016) as dimension `member`.
         """
         self.check(data)
+        _warn_far(self.scale, data)
         torch = _torch()
         if dropout == 0:
             return _dataset(self, data, *_forward(self, data))
@@ -97,8 +101,26 @@ class SequenceModel:
             "depths": [float(d) for d in self.depths], "has_frozen": self.has_frozen, "history": self.history,
             "scale": {k: np.asarray(v).tolist() for k, v in asdict(self.scale).items()},
         }  # fmt: skip
-        _replace(root / "model.json", lambda p: p.write_text(json.dumps(words, indent=1)))
-        _save_tensors(root / "weights.safetensors", self.net.state_dict())
+        checkpoint_files.replace(root / "model.json", lambda p: p.write_text(json.dumps(words, indent=1)))
+        checkpoint_files.save_tensors(root / "weights.safetensors", self.net.state_dict())
+
+
+def _warn_far(scale: Scaler, data: Cube) -> None:
+    """Warn of inputs and attributes unlike those of the training: other units, or a climate the network never saw."""
+    axes = (0, 1, *range(3, data.x.ndim))
+    away = np.abs(data.x.mean(axis=axes) - scale.mean) / scale.spread
+    calm = data.x.std(axis=axes) / scale.spread
+    far = [n for n, a, c in zip(data.inputs, away, calm, strict=True) if a > FAR or (c < FLAT and data.x.shape[1] > 30)]
+    if data.static.size:
+        most = np.abs((data.static - scale.static_mean) / scale.static_spread).max(axis=0)
+        far += [n for n, m in zip(data.attributes, most, strict=True) if m > FAR]
+    if far:
+        warnings.warn(
+            f"{', '.join(far)}: far from what the network learned from (more than {FAR:g} standard deviations, or hardly varying); "
+            "the same units? Else the prediction extrapolates",
+            VadoseWarning,
+            stacklevel=3,
+        )
 
 
 def load(folder: Path) -> SequenceModel:
@@ -205,7 +227,7 @@ def fit(
     optimizer = torch.optim.Adam(net.parameters(), lr=spec.rate)
     best, kept, start = np.inf, _copy(net), 0
     if checkpoint is not None:
-        best, kept, start = _resume(FilePath(checkpoint), model, optimizer, kept)
+        best, kept, start = checkpoint_files.resume(FilePath(checkpoint), model, optimizer, kept)
     half = precision == "bfloat16" or (precision == "auto" and where.type == "cuda" and torch.cuda.is_bf16_supported())
     for epoch in range(start, spec.epochs):
         if _stale(model.history, spec.patience, check is not None):
@@ -218,7 +240,7 @@ def fit(
         if row["held_out"] < best or check is None:
             best, kept = min(best, row["held_out"]), _copy(net)
         if checkpoint is not None:
-            _keep(FilePath(checkpoint), model, optimizer, kept)
+            checkpoint_files.keep(FilePath(checkpoint), model, optimizer, kept)
         if report:
             report(row)
     net.load_state_dict(kept)
@@ -347,59 +369,6 @@ def _dataset(model: SequenceModel, part: Cube, moisture: np.ndarray, frozen: np.
 
 def _copy(net: Any) -> dict[str, Any]:
     return {k: v.detach().to("cpu", copy=True) for k, v in net.state_dict().items()}
-
-
-def _keep(folder: FilePath, model: SequenceModel, optimizer: Any, kept: dict[str, Any]) -> None:
-    """State after an epoch in one file that is renamed into place: weights, best weights, moments of the optimizer."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {f"net.{k}": v for k, v in model.net.state_dict().items()} | {f"best.{k}": v for k, v in kept.items()}
-    for i, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{i}.{k}": v for k, v in state.items()}
-    _save_tensors(
-        folder / "checkpoint.safetensors",
-        tensors,
-        {"history": json.dumps(model.history), "spec": json.dumps(asdict(model.spec))},
-    )
-
-
-def _resume(
-    folder: FilePath, model: SequenceModel, optimizer: Any, kept: dict[str, Any]
-) -> tuple[float, dict[str, Any], int]:
-    from safetensors import safe_open
-
-    path = folder / "checkpoint.safetensors"
-    if not path.exists():
-        return np.inf, kept, 0
-    with safe_open(path, "pt") as file:
-        words = file.metadata()
-        if json.loads(words["spec"]) != json.loads(json.dumps(asdict(model.spec))):
-            raise VadoseInputError(f"{path} was written with another spec; use another folder or remove it")
-        tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-    model.history = json.loads(words["history"])
-    model.net.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith("net.")})
-    state = optimizer.state_dict()
-    for name, value in tensors.items():
-        if name.startswith("optimizer."):
-            _, i, key = name.split(".")
-            state["state"].setdefault(int(i), {})[key] = value
-    optimizer.load_state_dict(state)
-    best = min(h["held_out"] for h in model.history)
-    return best, {k[5:]: v for k, v in tensors.items() if k.startswith("best.")}, len(model.history)
-
-
-def _replace(path: FilePath, write: Callable[[FilePath], Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    write(temporary)
-    os.replace(temporary, path)
-
-
-def _save_tensors(path: FilePath, tensors: dict[str, Any], words: dict[str, str] | None = None) -> None:
-    from safetensors.torch import save_file
-
-    _replace(
-        path,
-        lambda p: save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, p, metadata=words),
-    )
 
 
 def _torch() -> Any:
