@@ -273,6 +273,41 @@ def test_written_map_equals_the_lazy_one_and_resumes(trained, tmp_path, tile, mo
         learn.write_map(trained["boosted"], data, store, tile=tile)
 
 
+def test_memory_of_a_map_is_bounded_by_its_tiles(trained, tmp_path):
+    """Four times the pixels in the same tiles need the same memory, static fields beside daily ones included."""
+    import tracemalloc
+
+    peaks = []
+    for side in (256, 512):
+        rng = np.random.default_rng(0)
+        still = {
+            f"p{j}": (("lat", "lon"), rng.random((side, side), dtype="float32"), {"units": "1"}) for j in range(1, 5)
+        }
+        daily = {"p0": (("time", "lat", "lon"), rng.random((2, side, side), dtype="float32"), {"units": "1"})}
+        place = {"lat": np.linspace(40, 44, side), "lon": np.linspace(-100, -95, side)}
+        source = str(tmp_path / f"predictors-{side}.zarr")
+        data = xr.Dataset({**daily, **still}, coords=place)
+        data.to_zarr(
+            source,
+            consolidated=False,
+            encoding={n: {"chunks": (1, 64, 64)[-v.ndim :]} for n, v in data.data_vars.items()},
+        )
+        lazy = xr.open_zarr(source, chunks=None, consolidated=False)
+        tracemalloc.start()
+        learn.write_map(
+            trained["oblivious"],
+            lazy,
+            str(tmp_path / f"map-{side}.zarr"),
+            tile={"time": 1, "lat": 64, "lon": 64},
+            parts=("mean",),
+            at_once=2,
+        )
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]
+    assert peaks[1] < data.nbytes / 3
+
+
 @pytest.mark.parametrize("kind", list(FAST))
 def test_models_survive_the_disk(trained, tmp_path, kind):
     model = trained[kind]

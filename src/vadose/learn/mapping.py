@@ -126,7 +126,7 @@ def write_map(
     import dask
 
     fields = model.check(predictors)
-    like = xr.broadcast(*(fields[n] for n in model.predictors))[0]
+    like = _outline([fields[n] for n in model.predictors])
     sizes = {str(d): n for d, n in like.sizes.items()}
     cut = tile or {d: 512 if d in list(sizes)[-2:] else 1 for d in sizes}
     regions = tiles(sizes, cut)
@@ -144,6 +144,14 @@ def write_map(
             )
         if report:
             report(len(regions) - len(todo) + start + len(now), len(regions))
+
+
+def _outline(arrays: list[xr.DataArray]) -> xr.DataArray:
+    """Dims and coordinates of all arrays together, without reading any of them."""
+    import dask.array as da
+
+    hollow = [a.copy(data=da.zeros(a.shape, dtype="float32", chunks=a.shape)) for a in arrays]
+    return xr.broadcast(*hollow)[0]
 
 
 def _width() -> int:

@@ -180,14 +180,14 @@ def fit(
         return with_surrogates(part, medians, flagged) if prototype.kind == "forest" else part
 
     mean, quantiles = np.full(y.size, np.nan), np.full((y.size, len(LEVELS)), np.nan)
-    growth = np.zeros(len(chosen))
+    growth, shuffler = np.zeros(len(chosen)), rng.spawn(1)[0]
     for train, test in splits.pairs(folds):
         part = make_estimator(prototype).fit(
             rows(x[train]), y[train], weight=None if weight is None else weight[train], rng=rng
         )
         mean[test] = part.predict(rows(x[test]))
         quantiles[test] = part.quantiles(rows(x[test]), LEVELS)
-        growth += _growth(part, rows, x[test], y[test], rng)
+        growth += _growth(part, rows, x[test], y[test], shuffler)
     widening = {
         share: intervals.widening(intervals.scores(y, quantiles[:, a], quantiles[:, b]), coverage=share)
         for a, b, share in ((0, 4, 0.9), (1, 3, 0.68))
