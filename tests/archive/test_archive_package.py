@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import subprocess
 from pathlib import Path
 
@@ -50,13 +51,60 @@ def test_c_x18_2_payload_of_six_and_ten_bytes(tmp_path):
     assert bag.payload_oxum(tmp_path) == "16.2"
 
 
-def test_c_x18_3_an_independent_validator_accepts_it(package):
+#: Terms of the RO-Crate 1.1 context that our crates use, each as w3id.org has it: schema.org's but for two. A new term must be looked up there.
+TERMS = {
+    **{t: f"http://schema.org/{t}" for t in (
+        "CreateAction", "CreativeWork", "Dataset", "Organization", "Person", "SoftwareApplication", "about", "affiliation", "agent", "author", "contentSize",
+        "datePublished", "description", "encodingFormat", "endTime", "hasPart", "identifier", "instrument", "keywords", "license", "mentions", "name",
+        "publisher", "result", "softwareVersion", "url", "version")},
+    "File": "http://schema.org/MediaObject", "conformsTo": "http://purl.org/dc/terms/conformsTo",
+}  # fmt: skip
+
+
+def validators():
     if not SIDE.exists():
         pytest.skip("cannot run here: the environment with independent validators (.side/archive) is not installed")
+    return SIDE
+
+
+def test_c_x18_3_an_independent_validator_accepts_it(package):
     done = subprocess.run(
-        [SIDE, "-m", "bagit", "--validate", str(package)], capture_output=True, text=True, check=False
+        [validators(), "-m", "bagit", "--validate", str(package)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-500:]
+
+
+def test_the_ro_crate_validator_finds_nothing_and_a_planted_defect(source, tmp_path):
+    """roc-validator, required and recommended rules of RO-Crate 1.1."""
+    steps = [{"name": "merge", "parameters": "weights"}, {"name": "validate", "parameters": "stations"}]
+    made = build_package([source], META | {"steps": steps, "institution_url": "https://example.org", "doi": "10.5072/example"}, tmp_path / "package")  # fmt: skip
+    (tmp_path / "context.json").write_text(json.dumps({"@context": TERMS}))
+
+    def findings():
+        done = subprocess.run(
+            [validators(), Path(__file__).with_name("validate_crate.py"), made / "data", tmp_path / "context.json"], capture_output=True, text=True, check=False
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-500:]
+        return done.stdout
+
+    assert findings() == ""
+    crate = made / "data" / "ro-crate-metadata.json"
+    crate.write_text(crate.read_text().replace('"datePublished"', '"dateForgotten"'))
+    assert "datePublished" in findings()
+
+
+def test_datacites_own_schema_finds_nothing_and_a_planted_defect(package):
+    script = "import json, sys; from datacite.schema45 import validator; [print(e.message) for e in validator.iter_errors(json.load(open(sys.argv[1])))]"  # fmt: skip
+    path = package / "data" / "datacite.json"
+
+    def findings():
+        done = subprocess.run([validators(), "-c", script, path], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-500:]
+        return done.stdout
+
+    assert findings() == ""
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "titles"}))
+    assert "titles" in findings()
 
 
 def test_c_x18_3_a_flipped_deleted_or_added_file_is_named(package):

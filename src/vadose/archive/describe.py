@@ -66,16 +66,17 @@ def ro_crate(
         {
             "@id": f"#step-{k}", "@type": "CreateAction", "name": s["name"], "description": s.get("parameters", "") or s["name"],
             "instrument": {"@id": "#vadose"}, "agent": {"@id": person}, "endTime": meta["date_created"],
-            "result": [{"@id": f["@id"]} for f in files if f["@id"].startswith("content/")] or [{"@id": "./"}],
+            "result": _one_or_more([f for f in files if f["@id"].startswith("content/")] or [{"@id": "./"}]),
         }
         for k, s in enumerate(steps, 1)
     ]  # fmt: skip
     root: dict[str, Any] = {
         "@id": "./", "@type": "Dataset", "name": meta["title"], "description": meta["summary"], "datePublished": meta["date_created"],
         "license": {"@id": license_}, "author": {"@id": person}, "publisher": {"@id": "#institution"}, "version": meta["version"],
-        "keywords": ", ".join(meta.get("keywords", [])), "hasPart": [{"@id": f["@id"]} for f in files],
-        "mentions": [{"@id": a["@id"]} for a in actions],
+        "keywords": ", ".join(meta.get("keywords", [])), "hasPart": _one_or_more(files),
     }  # fmt: skip
+    if actions:
+        root["mentions"] = _one_or_more(actions)
     if meta.get("doi", "pending") != "pending":
         root["identifier"] = f"https://doi.org/{meta['doi'].removeprefix('https://doi.org/')}"
     graph = [
@@ -86,13 +87,19 @@ def ro_crate(
         root,
         {"@id": license_, "@type": "CreativeWork", "name": meta["license"], "description": LICENSES.get(meta["license"], ("", meta["license"]))[1]},
         {"@id": person, "@type": "Person", "name": meta["creator_name"], "affiliation": {"@id": "#institution"}},
-        {"@id": "#institution", "@type": "Organization", "name": meta["institution"]},
+        {"@id": "#institution", "@type": "Organization", "name": meta["institution"], **({"url": meta["institution_url"]} if meta.get("institution_url") else {})},
         software, *actions, *files,
     ]  # fmt: skip
     return {
         "@context": ["https://w3id.org/ro/crate/1.1/context", {"sha256": "https://schema.org/sha256"}],
         "@graph": graph,
     }
+
+
+def _one_or_more(entities: Sequence[Mapping[str, Any]]) -> Any:
+    """References to entities: one by itself, more as a list, as RO-Crate 1.1 recommends."""
+    found = [{"@id": e["@id"]} for e in entities]
+    return found[0] if len(found) == 1 else found
 
 
 def datacite(meta: Mapping[str, Any], *, size: int, formats: Sequence[str]) -> dict[str, Any]:
