@@ -79,6 +79,17 @@ def test_other_filters_help_too(world, method, members):
     assert float(score.ratio.isel(depth=1).max()) <= 0.40
 
 
+def test_both_names_of_the_square_root_filter_give_one_result(world):
+    forcing, true = world[0], world[1]
+    seen = twin.observe(true, rng=3)
+    few = {"members": 10, "initial": (0.25, 0.25), **twin.LOAM}
+    a, b = (
+        assimilate.run(forcing.precipitation_flux, forcing.potential_evaporation_flux, seen, 0.03, method=m, **few)
+        for m in ("etkf", "ensrf")
+    )
+    np.testing.assert_array_equal(a.soil_moisture, b.soil_moisture)
+
+
 def test_smoother_is_better_than_the_filter(world):
     filtered, _ = experiment(world, layers=2, error=0.03)
     smoothed, _ = experiment(world, layers=2, error=0.03, lag=10)

@@ -17,7 +17,7 @@ from vadose.errors import DimensionError, TimeAxisError, VadoseInputError, unkno
 from vadose.physics import bucket
 
 METHODS = {
-    "open_loop": kernel.OPEN_LOOP, "etkf": kernel.SQUARE_ROOT, "enkf": kernel.STOCHASTIC, "particle": kernel.PARTICLE,
+    "open_loop": kernel.OPEN_LOOP, "etkf": kernel.SQUARE_ROOT, "ensrf": kernel.SQUARE_ROOT, "enkf": kernel.STOCHASTIC, "particle": kernel.PARTICLE,
 }  # fmt: skip
 FLAGS = ("collapsed", "bounded", "frozen")
 FEWEST_ERROR = 1e-4  # m3 m-3
@@ -71,8 +71,9 @@ def run(
     precipitation, potential_evaporation : (time, ...) water fluxes, daily and gap-free.
     observation : (time, ...) of the surface layer, or with `depth` of length 2 for both layers [m3 m-3]; NaN: not seen.
     standard_error : of the observation, same unit; a number or an array that broadcasts to it.
-    method : "etkf" (square root, no observation noise; default), "enkf" (perturbed observations), "particle" (for states
-        that jump; use 200 members or more), "open_loop" (observations only give innovations).
+    method : "etkf" or "ensrf" (square root, no observation noise; observations come one by one here, where both are the same;
+        default), "enkf" (perturbed observations), "particle" (for states that jump; use 200 members or more), "open_loop"
+        (observations only give innovations).
     members : ensemble size; the mean and 90 % interval of all come out.
     lag : days that an observation may correct backwards (fixed-lag smoother); 0 filters.
     operator : what observation k sees of layers 1 and 2; ((1, 0), (.05, .95)) for a surface and a 0-1 m probe.
