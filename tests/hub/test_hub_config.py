@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import importlib.util
 import json
@@ -39,6 +40,7 @@ def settings(tmp_path):
         "users": ["ana", "ben"],
         "login_notice": "shared",
         "stac_token": "t",
+        "runtime": str(tmp_path / "runtime"),
         "gateway": {
             "address": "http://127.0.0.1:8000/services/dask-gateway",
             "proxy_address": "gateway://127.0.0.1:8003",
@@ -75,6 +77,10 @@ def cloud(gateway_settings):
         "scheduler_node_selector": {"hub.jupyter.org/node-purpose": "user"},
         "scheduler": {"cores": 0.5, "cores_limit": 1, "memory_gib": 2},
     }
+
+
+def a_spawner(name, **more):
+    return SimpleNamespace(**{"user": SimpleNamespace(name=name), "environment": {}, "pending": "spawn", **more})
 
 
 # -- the hub ----------------------------------------------------------------------------------------------------------
@@ -124,6 +130,50 @@ def test_real_users_get_real_processes_and_no_root_switch(settings):
     hub.configure(c, settings)
     assert c.JupyterHub.spawner_class == "jupyterhub.spawner.SimpleLocalProcessSpawner"
     assert ("--allow-root" in c.Spawner.args) == (os.geteuid() == 0)
+
+
+def test_kernels_listen_in_a_closed_folder_of_their_user_and_on_no_port(settings, tmp_path):
+    (tmp_path / "runtime").mkdir()
+    c = Config()
+    hub.configure(c, settings)
+    assert "--KernelManager.transport=ipc" in c.Spawner.args
+    shared = c.Spawner.environment
+    spawners = [a_spawner(name, environment=shared) for name in settings["users"]]
+
+    async def start_all():
+        for spawner in spawners:
+            await c.Spawner.pre_spawn_hook(spawner)
+
+    asyncio.run(start_all())
+    folders = [Path(s.environment["JUPYTER_RUNTIME_DIR"]) for s in spawners]
+    assert [f.name for f in folders] == ["ana", "ben"]
+    assert all(f.stat().st_mode & 0o777 == 0o700 for f in folders)
+    assert "JUPYTER_RUNTIME_DIR" not in shared
+
+
+def test_a_class_starts_a_few_at_a_time_and_a_failed_start_holds_no_seat(settings, tmp_path, monkeypatch):
+    """Two cores: four seats. Six ask; the fifth waits until somebody's server is up; one whose start fails gives its seat back."""
+    (tmp_path / "runtime").mkdir()
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    c = Config()
+    hub.configure(c, settings)
+    spawners = [a_spawner(f"learner{k}") for k in range(6)]
+    broken = a_spawner("learner/none")  # no folder can have that name, so its start fails
+
+    async def ask():
+        with pytest.raises(OSError, match="learner/none"):
+            await c.Spawner.pre_spawn_hook(broken)
+        asked = [asyncio.ensure_future(c.Spawner.pre_spawn_hook(s)) for s in spawners]
+        await asyncio.sleep(0.5)
+        assert [a.done() for a in asked] == [True] * 4 + [False] * 2
+        spawners[1].pending = None
+        await asyncio.wait_for(asked[4], 5)
+        assert not asked[5].done()
+        for s in spawners:
+            s.pending = None
+        await asyncio.wait_for(asked[5], 5)
+
+    asyncio.run(ask())
 
 
 def test_passwords_are_compared_for_known_users_only(tmp_path):

@@ -26,6 +26,8 @@ pytestmark = [pytest.mark.hub, pytest.mark.slow]
 #: One learner is Lab's server and one kernel: 0.15 GiB measured here. Two are left to the hub and the test.
 GIB_EACH = 0.2
 FREE = psutil.virtual_memory().available / 2**30 - 2
+#: For all of them together. Two quiet cores need about two minutes for seventy; a machine with other work, several times that.
+PATIENCE = 600
 LEARNERS = int(os.environ.get("VADOSE_LEARNERS") or min(70, FREE / GIB_EACH))
 
 
@@ -97,7 +99,7 @@ def learner(hub: Hub, user: str, gate: threading.Barrier) -> dict[str, float]:
         if server and server["ready"]:
             break
         assert server is not None, f"{user}: the start failed"
-        assert time.monotonic() - begin < 320, f"{user}: no server after 320 s"
+        assert time.monotonic() - begin < PATIENCE, f"{user}: no server after {PATIENCE} s"
         time.sleep(1.0)
     up = time.monotonic()
     assert first_cell(hub, session, user) == f"42 {user}"
@@ -105,7 +107,7 @@ def learner(hub: Hub, user: str, gate: threading.Barrier) -> dict[str, float]:
     return {"login": logged_in - begin, "server": up - logged_in, "cell": done - up, "all": done - begin}
 
 
-@pytest.mark.timeout(560)
+@pytest.mark.timeout(1000)
 def test_a_class_comes_in_at_once_and_nobody_fails(tmp_path):
     if LEARNERS < 8:
         pytest.skip(
@@ -128,7 +130,7 @@ def test_a_class_comes_in_at_once_and_nobody_fails(tmp_path):
             f"\n{LEARNERS} learners in {wall:.0f} s on {os.cpu_count()} cores, {memory:.1f} GiB; seconds, median and slowest: "
             + ", ".join(f"{part} {middle:.1f} / {worst:.1f}" for part, (middle, worst) in figures.items())
         )
-        assert wall < 300
+        assert wall < PATIENCE
     finally:
         stop(hub)
     assert not hub.processes()

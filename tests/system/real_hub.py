@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -29,6 +30,12 @@ def vadose(*arguments: str, check: bool = True, timeout: float = 300, **options:
     )
     assert not check or done.returncode == 0, f"vadose {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
     return done
+
+
+def said(page: str) -> str:
+    """The words of a page, without marks, scripts and styles."""
+    bare = re.sub(r"<(script|style|head)\b.*?</\1>|<[^>]+>", " ", page, flags=re.DOTALL)
+    return " ".join(bare.split())[-500:]
 
 
 @dataclass
@@ -58,8 +65,12 @@ class Hub:
                 "_xsrf": session.cookies.get("_xsrf", path="/hub/"),
             },
         )
-        assert answer.ok, answer.text[:500]
+        assert answer.ok, f"{answer.status_code} at {answer.url}: {said(answer.text)}\n{self.log()}"
         return session
+
+    def log(self) -> str:
+        """The last of what the hub wrote, for the message of a test that fails."""
+        return (self.state / "logs" / "hub.log").read_text(errors="replace")[-3000:]
 
     def token(self, user: str) -> str:
         session = self.login(user)

@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import sys
+import tempfile
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -161,6 +162,7 @@ def jupyterhub(
         "notebooks": str(notebooks_folder() or ""),
         "template_paths": [str(files / "templates")],
         "jupyter_config": str(files / "jupyter"),
+        "runtime": str(runtime_folder()),
         "gateway": {
             "address": f"http://127.0.0.1:{ports['public']}/services/dask-gateway",
             "proxy_address": f"gateway://127.0.0.1:{ports['gateway']}",
@@ -179,6 +181,14 @@ def jupyterhub(
     command = [sys.executable, "-m", "jupyterhub", "-f", str(files / "hub" / "vadose_hub.py")]
     environment = {"VADOSE_HUB_SETTINGS": str(hub_file), "PATH": settings["environment"]["PATH"]}
     return Service("hub", command, f"http://127.0.0.1:{ports['public']}/hub/health", environment, patience=120.0)
+
+
+def runtime_folder() -> Path:
+    """A new folder for the sockets of kernels. It has a short path, since a socket's may have 107 characters; users pass through it
+    to a folder of their own, and the supervisor takes it away at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="vadose-"))
+    folder.chmod(0o711)
+    return folder
 
 
 def answers(address: str) -> bool:

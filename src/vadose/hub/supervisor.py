@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -271,6 +272,7 @@ class Supervisor:
             end_group(child.process.pid, grace=child.service.grace, process=child.process)
         self.children.clear()
         end_marked(self.hub_id)
+        remove_runtime(self.state)
 
 
 def last_line(path: Path) -> str:
@@ -332,9 +334,22 @@ def end_marked(hub_id: str) -> int:
     return len(ended)
 
 
+def last_settings(state: State) -> dict[str, Any]:
+    """What the last hub of this folder was told; empty before the first one, or when the file was cut short."""
+    try:
+        return json.loads((state.root / "hub-settings.json").read_text())
+    except (OSError, json.JSONDecodeError):
+        return {}
+
+
+def remove_runtime(state: State) -> None:
+    """Take the sockets of kernels away; they lie outside the state folder, whose path may be too long for a socket."""
+    if folder := last_settings(state).get("runtime"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def reap_leftovers(state: State) -> None:
     """End what an earlier supervisor of this folder left behind when it was killed."""
-    path = state.root / "hub-settings.json"
-    if path.exists():
-        with contextlib.suppress(json.JSONDecodeError, KeyError):
-            end_marked(json.loads(path.read_text())["hub_id"])
+    if hub_id := last_settings(state).get("hub_id"):
+        end_marked(hub_id)
+    remove_runtime(state)

@@ -4,6 +4,7 @@ The hub reads this file; what differs between a laptop and a cluster comes in as
 VADOSE_HUB_SETTINGS). `configure` is a plain function of a config object and settings, so tests call it with a fake.
 """
 
+import asyncio
 import json
 import os
 import secrets
@@ -146,7 +147,7 @@ def configure_local(c, settings):
     c.Spawner.ip = "127.0.0.1"
     # A class that comes in at once shares few cores: a server or a kernel that starts slowly is waited for, not given up.
     patience = 300
-    c.Spawner.args = [f"--MappingKernelManager.kernel_info_timeout={patience}"]
+    c.Spawner.args = [f"--MappingKernelManager.kernel_info_timeout={patience}", "--KernelManager.transport=ipc"]
     if os.geteuid() == 0 and not unix_users:
         c.Spawner.args = ["--allow-root", *c.Spawner.args]
     c.Spawner.http_timeout = patience
@@ -158,12 +159,18 @@ def configure_local(c, settings):
         c.JupyterHub.spawner_class = "jupyterhub.spawner.SimpleLocalProcessSpawner"
         c.SimpleLocalProcessSpawner.home_dir_template = str(state / "home" / "{username}")
 
-    def before_start(spawner):
+    def prepare(spawner):
+        # Kernels listen on sockets in a folder of their user. With TCP a kernel's five ports are chosen long before it binds
+        # them: in a class that comes in at once somebody else has one by then, and that kernel never answers.
+        runtime = Path(settings["runtime"]) / spawner.user.name
+        runtime.mkdir(mode=0o700, exist_ok=True)
+        spawner.environment = {**spawner.environment, "JUPYTER_RUNTIME_DIR": str(runtime)}
         if unix_users:
             import pwd
 
             entry = pwd.getpwnam(spawner.user.name)
             home, owner = entry.pw_dir, (entry.pw_uid, entry.pw_gid)
+            os.chown(runtime, *owner)
             spawner.notebook_dir = home
         else:
             home, owner = str(state / "home" / spawner.user.name), None
@@ -171,6 +178,28 @@ def configure_local(c, settings):
             spawner.notebook_dir = home
         if notebooks:
             place_notebooks(notebooks, home, owner)
+
+    # A server takes seconds of a core to start. Seventy at once would take minutes each, all of them too long for somebody's
+    # patience; a few at a time are up within seconds each, and the last is up no later.
+    room = asyncio.Semaphore(max(4, 2 * (os.cpu_count() or 2)))
+    c.JupyterHub.concurrent_spawn_limit = 0
+    running = set()
+
+    async def give_room_back(spawner):
+        while spawner.pending == "spawn":
+            await asyncio.sleep(0.2)
+        room.release()
+
+    async def before_start(spawner):
+        await room.acquire()
+        try:
+            prepare(spawner)
+        except BaseException:
+            room.release()
+            raise
+        waiting = asyncio.ensure_future(give_room_back(spawner))
+        running.add(waiting)
+        waiting.add_done_callback(running.discard)
 
     c.Spawner.pre_spawn_hook = before_start
 
