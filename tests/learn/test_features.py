@@ -92,6 +92,17 @@ def test_antecedent_precipitation_by_hand():
     xr.testing.assert_allclose(lazy.compute(), out)
 
 
+def test_panel_turns_counts_into_reflectance():
+    counts = xr.DataArray([100.0, 1100.0, 2100.0, 9000.0], dims="x", name="nir")
+    out = features.panel_reflectance(counts, 2100.0, panel=0.5, dark_counts=100.0)
+    np.testing.assert_allclose(out, [0.0, 0.25, 0.5, np.nan])  # 0.5 x 8900 / 2000 = 2.2 is glint
+    assert out.attrs["units"] == "1"
+    with pytest.raises(VadoseInputError, match="50 % is 0.5"):
+        features.panel_reflectance(counts, 2100.0, panel=50)
+    with pytest.raises(VadoseInputError, match="exceed the dark"):
+        features.panel_reflectance(counts, 100.0, panel=0.5, dark_counts=100.0)
+
+
 def test_mosaic_keeps_the_share_of_valid_pixels():
     values = np.ones((4, 4))
     values[:2, :2] = [[1, 3], [np.nan, np.nan]]

@@ -233,6 +233,22 @@ def _remember(rain: np.ndarray) -> np.ndarray:
     return lfilter([1.0], [1.0, -MEMORY], rain, axis=-1)
 
 
+def panel_reflectance(
+    counts: xr.DataArray, panel_counts: float, *, panel: float, dark_counts: float = 0.0
+) -> xr.DataArray:
+    """Reflectance of a drone's band from its counts over a panel of known reflectance `panel` (0 to 1), light being the same.
+
+    R = panel (counts - dark) / (panel counts - dark) (Smith and Milton 1999, doi:10.1080/014311699211994). Values above 1.2
+    are glint or saturation and become NaN.
+    """
+    if not 0 < panel <= 1:
+        raise VadoseInputError(f"the panel's reflectance must lie between 0 and 1, got {panel}; 50 % is 0.5")
+    if not panel_counts > dark_counts:
+        raise VadoseInputError(f"counts over the panel ({panel_counts}) must exceed the dark counts ({dark_counts})")
+    reflectance = panel * (counts - dark_counts) / (panel_counts - dark_counts)
+    return reflectance.where(reflectance <= 1.2).rename(counts.name).assign_attrs(units="1", long_name="reflectance")
+
+
 def from_mosaic(
     mosaic: xr.Dataset,
     *,
@@ -363,6 +379,7 @@ __all__ = [
     "ndwi",
     "optram",
     "optram_edges",
+    "panel_reflectance",
     "samples",
     "subsample",
     "terrain",
