@@ -97,7 +97,7 @@ def test_panel_turns_counts_into_reflectance():
     out = features.panel_reflectance(counts, 2100.0, panel=0.5, dark_counts=100.0)
     np.testing.assert_allclose(out, [0.0, 0.25, 0.5, np.nan])  # 0.5 x 8900 / 2000 = 2.2 is glint
     assert out.attrs["units"] == "1"
-    with pytest.raises(VadoseInputError, match="50 % is 0.5"):
+    with pytest.raises(VadoseInputError, match=r"50 % is 0\.5"):
         features.panel_reflectance(counts, 2100.0, panel=50)
     with pytest.raises(VadoseInputError, match="exceed the dark"):
         features.panel_reflectance(counts, 100.0, panel=0.5, dark_counts=100.0)
