@@ -136,5 +136,11 @@ def test_c_t2_3_8_evaporation_tells_more_of_the_root_zone_than_memory():
     assert ubrmse(best.soil_moisture) <= ubrmse(memory)
     assert float((best.soil_moisture - truth).where(season).std()) <= float((memory - truth).where(season).std())
     assert float(xr.corr(best.soil_moisture, truth)) >= 0.8
+    stated = best.soil_moisture_standard_error
+    z2 = ((best.soil_moisture - truth) / stated) ** 2  # 1 where the stated error is the error
+    wet = (truth > 0.24) & best.soil_moisture.notnull()  # evaporation says only "enough" there
+    assert 0.5 < float(z2.where(season).mean()) < 3.0
+    assert float(z2.where(wet).mean()) < 9.0
+    assert float(stated.where(wet).median()) > 2 * float(stated.where(season).median())
     with pytest.raises(VadoseInputError, match="one series"):
         lim.coupled_root_zone(surface.expand_dims(lat=[1]), ef, fitted, depth=950.0, potential_evaporation=3.8)

@@ -259,8 +259,9 @@ def coupled_root_zone(
 
     While EF is below its plateau, wetness W = EF / a gives theta = lower + W (critical - lower), smoothed over
     T = depth (critical - lower) / `potential_evaporation` ([mm], [mm d-1]). The soil water index of `surface`, mapped by quantiles to what
-    evaporation says, fills the rest; both are combined by inverse variance. Returns `soil_moisture`, its standard error and
-    the `regime`.
+    evaporation says, fills the rest; both are combined by inverse variance. Where water does not limit, nothing fixes the level: the
+    standard error then also holds the distance between the mapped and the plain memory. Returns `soil_moisture`, its standard error
+    and the `regime`.
     """
     cf.check_time(surface)
     if surface.ndim != 1:
@@ -273,9 +274,12 @@ def coupled_root_zone(
     scale = min(max(depth * (high - low) / potential_evaporation, 1.0), 60.0)
     wetness = (evaporative_fraction / a).clip(0.0, 1.0)
     by_energy = low + wetness * (high - low)
-    limited = wetness < 0.97
     smooth = exponential_filter(by_energy, scale, minimum_quality=0.0).soil_water_index.where(by_energy.notnull())
-    sigma_energy = (high - low) * fraction_error / a / math.sqrt(2.0 * scale)
+    limited = wetness < 0.97
+    noise = (high - low) * fraction_error / a
+    departure = (by_energy - smooth).where(limited)  # noise of single days, and what the slow filter misses
+    lag = max(float((departure**2).mean()) - noise**2, 0.0)
+    sigma_energy = math.sqrt(noise**2 / (2.0 * scale) + lag)
     memory = exponential_filter(surface, scale, minimum_quality=0.0).soil_water_index
     both = (limited & smooth.notnull() & memory.notnull()).values
     if both.sum() < 20:
@@ -289,7 +293,8 @@ def coupled_root_zone(
     mapped = memory.copy(data=mapped).where(memory.notnull())
     sigma_memory = max(float((mapped - smooth).where(limited).std()), 1e-4)
     w_energy = (limited & smooth.notnull()) / sigma_energy**2
-    w_memory = mapped.notnull() / sigma_memory**2
+    doubt = (mapped - memory).where(~(limited & smooth.notnull()), 0.0)  # nothing fixes the level where energy limits
+    w_memory = (mapped.notnull() / (sigma_memory**2 + doubt**2)).fillna(0.0)
     total = w_energy + w_memory
     theta = (smooth.fillna(0.0) * w_energy + mapped.fillna(0.0) * w_memory) / total.where(total > 0)
     out = xr.Dataset({"soil_moisture": cf.describe(theta, "soil_moisture", long_name="root-zone soil moisture")})
