@@ -1,10 +1,10 @@
-"""Citizen scientists' form: numbers in their words, one file a reading, no names in the files."""
+"""Citizen scientists' form: what it answers, no names in the files, who may decide; the same in a real browser."""
 
 from __future__ import annotations
 
-import datetime
 import json
 import re
+import shutil
 import threading
 import urllib.error
 import urllib.parse
@@ -13,58 +13,11 @@ from http.cookiejar import CookieJar
 
 import pytest
 
-from vadose.errors import VadoseInputError
 from vadose.hub import citizen
+from vadose.stream import moderation
+from vadose.stream.citizen import EXAMPLE
 
-GIVEN = {
-    "latitude": "47.5",
-    "longitude": "8,25",
-    "depth": "0.05",
-    "wet": "150",
-    "dry": "125",
-    "tin": "25",
-    "time": "2026-05-01T10:30",
-}
-
-
-def test_c_x17_1_weights_become_moisture():
-    """150 g wet, 125 g dry, 25 g tin: 25 g of water on 100 g of soil; at 1.3 kg/l that is .25 * 1.3 = .325."""
-    found = citizen.reading({**GIVEN, "bulk_density": "1.3"})
-    assert found["gravimetric_moisture"] == pytest.approx(0.25)
-    assert found["soil_moisture"] == pytest.approx(0.325)
-    assert found["longitude"] == 8.25
-    assert found["time"] == "2026-05-01T10:30:00+00:00"
-    assert "soil_moisture" not in citizen.reading(GIVEN)
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"wet": ""}, "please fill it in"),
-        ({"wet": "heavy"}, "'heavy' is not a number"),
-        ({"latitude": "475"}, "not between -90 and 90"),
-        ({"wet": "100"}, "The three weights"),
-        ({"tin": "125"}, "The three weights"),
-        ({"dry": "nan"}, "not between"),
-        ({"time": "yesterday"}, "give date and time"),
-        ({"time": "2999-01-01T00:00"}, "in the future"),
-        ({"bulk_density": "2.0", "dry": "80", "wet": "150"}, "More water than room"),
-    ],
-)
-def test_what_cannot_be_is_said_in_the_words_of_the_form(change, words):
-    with pytest.raises(VadoseInputError, match=words):
-        citizen.reading({**GIVEN, **change}, now=datetime.datetime(2026, 6, 1, tzinfo=datetime.UTC))
-
-
-def test_c_x17_3_the_same_reading_twice_is_kept_once(tmp_path):
-    found = citizen.reading(GIVEN)
-    first, new = citizen.keep(tmp_path, found, "abc")
-    again, newer = citizen.keep(tmp_path, found, "abc")
-    assert (new, newer) == (True, False)
-    assert first == again
-    other, _ = citizen.keep(tmp_path, found, "def")
-    assert other != first, "two people may weigh the same"
-    assert sorted(p.name for p in (tmp_path / "2026-05-01").iterdir()) == sorted([first.name, other.name])
+GIVEN = {**EXAMPLE, "time": "2026-05-01T10:30", "longitude": "8,25"}
 
 
 def test_names_do_not_reach_the_files(tmp_path):
@@ -84,7 +37,8 @@ def served(tmp_path):
 
     class Ana:
         def get_current_user(self):
-            return {"name": "ana@example.org"} if self.request.headers.get("X-Who") else None
+            who = self.request.headers.get("X-Who")
+            return {"name": f"{who}@example.org", "admin": who == "ana"} if who else None
 
         def get_login_url(self):
             return "/hub/login"
@@ -126,7 +80,7 @@ def test_a_reading_goes_through_the_form_and_a_forged_one_does_not(served):
             return error
 
     answer = send(note="<b>rain</b>")
-    assert "25% of the dry weight is water" in answer.read().decode()
+    assert "25% of the dry weight is water, 32% of its volume" in answer.read().decode()
     (path,) = folder.glob("2026-05-01/*.json")
     kept = json.loads(path.read_text())
     assert kept["note"] == "<b>rain</b>"
@@ -148,3 +102,82 @@ def test_without_a_login_there_is_only_the_health(served):
     with pytest.raises(urllib.error.HTTPError) as refused:
         opener.open(address + "/", timeout=10)
     assert refused.value.status in (403, 404)
+
+
+def ask(address, who, body=None, cookies=None):
+    """One request as somebody; gives (status, text, opener)."""
+    opener = cookies or urllib.request.build_opener(
+        urllib.request.HTTPCookieProcessor(CookieJar()), urllib.request.ProxyHandler({})
+    )
+    opener.addheaders = [("X-Who", who)]
+    data = urllib.parse.urlencode(body).encode() if body else None
+    try:
+        answer = opener.open(address, data, timeout=10)
+    except urllib.error.HTTPError as error:
+        answer = error
+    return answer.status, answer.read().decode(), opener
+
+
+def test_only_administrators_decide(served):
+    address, folder = served
+    assert ask(f"{address}/review", "ben")[0] == 403
+    _, text, opener = ask(f"{address}/", "ben")
+    assert "review" not in text
+    token = re.search(r'name="_xsrf" value="([^"]+)"', text).group(1)
+    for number, wet in (("1", "150"), ("2", "140")):
+        ask(f"{address}/", "ben", {**GIVEN, "wet": wet, "replicate": number, "_xsrf": token}, opener)
+    identity = moderation.judged(folder)[0].id
+    forged = {"id": identity, "state": "accepted", "why": "mine", "_xsrf": token}
+    assert ask(f"{address}/review", "ben", forged, opener)[0] == 403
+    _, text, opener = ask(f"{address}/review", "ana")
+    assert text.count("samples side by side differ") == 2
+    token = re.search(r'name="_xsrf" value="([^"]+)"', text).group(1)
+    assert (
+        ask(f"{address}/review", "ana", {"id": identity, "state": "accepted", "why": "", "_xsrf": token}, opener)[0]
+        == 400
+    )
+    _, text, _ = ask(f"{address}/review", "ana", {"id": identity, "state": "accepted", "why": "asked", "_xsrf": token}, opener)  # fmt: skip
+    assert "1 accepted, 1 waiting, 0 rejected" in text
+
+
+@pytest.mark.browser
+def test_in_a_real_browser_an_observation_is_sent_and_one_that_waits_is_accepted(served):
+    """A phone, then a desk: required fields are asked for, wrong weights are told, nothing runs over the edge of the screen."""
+    from playwright.sync_api import sync_playwright
+
+    address, folder = served
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("chromium is not installed: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])  # fmt: skip
+        try:
+            page = browser.new_page(viewport={"width": 390, "height": 844}, extra_http_headers={"X-Who": "ana"})
+            page.goto(f"{address}/")
+            assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+            page.click("text=Send")
+            assert page.locator("input:invalid").count() > 0, "the browser asks for what is needed"
+            for name, text in GIVEN.items():
+                if page.locator(f"input[name={name}], textarea[name={name}]").count() and name != "consent":
+                    page.fill(f"[name={name}]", text)
+            page.check("[name=consent]")
+            page.fill("[name=wet]", "100")
+            page.click("text=Send")
+            assert "The three weights" in page.locator(".bad").inner_text()
+            assert page.input_value("[name=dry]") == "125", "what was written stays"
+            assert page.is_checked("[name=consent]")
+            for number, wet in (("1", "150"), ("2", "140")):
+                page.fill("[name=wet]", wet)
+                page.fill("[name=replicate]", number)
+                page.click("text=Send")
+                assert "Thank you" in page.locator(".good").inner_text()
+                page.go_back()
+            page.set_viewport_size({"width": 1280, "height": 800})
+            page.goto(f"{address}/review")
+            first = page.locator("article").first
+            first.locator("[name=why]").fill("asked the observer")
+            first.locator("text=Accept").click()
+            assert "1 accepted, 1 waiting" in page.locator("body").inner_text()
+        finally:
+            browser.close()
+    assert sorted(j.state for j in moderation.judged(folder)) == ["accepted", "waiting"]

@@ -112,3 +112,74 @@ def generate(folder: Path, observations: int, days: int, seed: int) -> None:
 
     truth = stream.generate(folder, observations=observations, days=days, rng=seed)
     click.echo(f"{truth['files']} files, {truth['values']:,} values, {len(truth['faults'])} planted faults in {folder}")
+
+
+@command.group()
+def citizen() -> None:
+    """Observations of citizen scientists: template, checks, decisions, publication."""
+
+
+@citizen.command(name="template")
+def citizen_template() -> None:
+    """The CSV to fill in, with one example row."""
+    from vadose.stream.citizen import template
+
+    click.echo(template(), nl=False)
+
+
+@citizen.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--into", type=click.Path(file_okay=False, path_type=Path), help="Keep the good observations in this folder.")  # fmt: skip
+def submit(file: Path, into: Path | None) -> None:
+    """Check a filled-in template; each bad row is named. With --into the good ones are kept."""
+    from vadose.stream.citizen import doubts, read_submission, without_repetition
+    from vadose.stream.moderation import keep
+
+    good, bad = read_submission(file)
+    once = without_repetition(good)
+    for line, reason in bad:
+        click.echo(f"line {line}: {reason}")
+    for one, words in zip(once, doubts(once)):
+        for word in words:
+            click.echo(f"{one['observer']}, {one['time']}: {word}")
+    click.echo(f"{len(once)} good observations, {len(good) - len(once)} repetitions, {len(bad)} bad rows")
+    if into is not None:
+        new = sum(keep(into, one)[1] for one in once)
+        click.echo(f"{new} new in {into}")
+    raise SystemExit(1 if bad else 0)
+
+
+@citizen.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def review(folder: Path) -> None:
+    """What waits in FOLDER, and why."""
+    from vadose.stream.moderation import judged
+
+    rows = judged(folder)
+    for one in rows:
+        if one.state == "waiting":
+            click.echo(f"{one.id}  {one.observation['observer']}  {one.observation['time']}: {'; '.join(one.doubts)}")
+    click.echo(", ".join(f"{sum(r.state == s for r in rows)} {s}" for s in ("accepted", "waiting", "rejected")))
+
+
+@citizen.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("identity")
+@click.argument("state", type=click.Choice(["accepted", "rejected", "waiting"]))
+@click.option("--by", required=True, help="Who decides.")
+@click.option("--why", required=True)
+def decide(folder: Path, identity: str, state: str, by: str, why: str) -> None:
+    """Accept or reject an observation; every decision stays in the log."""
+    from vadose.stream.moderation import decide as write
+
+    write(folder, identity, state, by=by, why=why)  # type: ignore[arg-type]
+    click.echo(f"{identity} is {state}")
+
+
+@citizen.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def publish(folder: Path) -> None:
+    """What is accepted as CSV: places rounded to 0.01 degrees, no notes, no names."""
+    from vadose.stream.moderation import published
+
+    click.echo(published(folder), nl=False)

@@ -1,93 +1,43 @@
-"""A form for citizen scientists' soil readings, behind the hub's login: weigh wet, dry, weigh again; what arrives is kept as it came.
+"""A form for citizen scientists' soil readings, behind the hub's login: weigh, read or feel; what arrives is checked and kept as it came.
 
 `python -m vadose.hub.citizen --port 8080 --folder FOLDER --prefix /services/citizen`
 
-Each reading is one small file, named by its content: the same reading sent twice is kept once, and nothing is ever overwritten.
-Readings carry a pseudonym, not a name.
+Each observation is one small file, named by its content: what is sent twice is kept once, and nothing is ever overwritten. Observations
+carry a pseudonym, not a name. Administrators of the hub decide about those that wait, on the page `review`.
 """
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import hmac
 import html
-import json
 import math
 import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
-from vadose.errors import VadoseInputError
+from vadose.errors import VadoseError, VadoseInputError
+from vadose.stream import citizen, moderation
 
-#: Field -> (question, unit, lowest, highest, needed). Limits are those of a hand's sample, to catch a comma in the wrong place.
-FIELDS: dict[str, tuple[str, str, float, float, bool]] = {
-    "latitude": ("Where: latitude", "degrees north", -90, 90, True),
-    "longitude": ("Where: longitude", "degrees east", -180, 180, True),
-    "depth": ("How deep is the middle of the sample", "m", 0, 2, True),
-    "wet": ("Weight of tin and wet soil", "g", 1, 5000, True),
-    "dry": ("Weight of tin and dry soil", "g", 1, 5000, True),
-    "tin": ("Weight of the empty tin", "g", 0, 2000, True),
-    "bulk_density": ("Dry weight of a litre of this soil, if you know it", "kg/l", 0.05, 2.2, False),
-}
-
-
-def reading(said: Mapping[str, str], *, now: datetime.datetime | None = None) -> dict[str, Any]:
-    """What somebody wrote, as numbers: gravimetric moisture (kg kg-1), volumetric (m3 m-3) where the bulk density is known.
-
-    u = (wet - dry) / (dry - tin); theta = u * bulk_density / density of water (1 kg/l).
-    Raises VadoseInputError in the words of the form.
-    """
-    out: dict[str, Any] = {}
-    for name, (question, unit, low, high, needed) in FIELDS.items():
-        text = said.get(name, "").strip().replace(",", ".")
-        if not text:
-            if needed:
-                raise VadoseInputError(f"{question}: please fill it in ({unit})")
-            continue
-        try:
-            value = float(text)
-        except ValueError:
-            raise VadoseInputError(f"{question}: {text!r} is not a number") from None
-        if not (math.isfinite(value) and low <= value <= high):
-            raise VadoseInputError(f"{question}: {text} {unit} is not between {low:g} and {high:g}")
-        out[name] = value
-    try:
-        moment = datetime.datetime.fromisoformat(said.get("time", ""))
-    except ValueError:
-        raise VadoseInputError("When did you take the sample: please give date and time") from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
-    if moment > (now or datetime.datetime.now(datetime.UTC)) + datetime.timedelta(days=1):
-        raise VadoseInputError("When did you take the sample: that is in the future")
-    if not out["tin"] < out["dry"] <= out["wet"]:
-        raise VadoseInputError(
-            "The three weights: the tin weighs less than tin and dry soil, and that not more than tin and wet soil"
-        )
-    out["time"] = moment.astimezone(datetime.UTC).isoformat()
-    out["gravimetric_moisture"] = (out["wet"] - out["dry"]) / (out["dry"] - out["tin"])
-    if "bulk_density" in out:
-        out["soil_moisture"] = out["gravimetric_moisture"] * out["bulk_density"]
-        if out["soil_moisture"] > 1:
-            raise VadoseInputError("More water than room in the soil: please check the weights and the litre weight")
-    out["note"] = said.get("note", "").strip()[:500]
-    return out
-
-
-def keep(folder: str | Path, found: Mapping[str, Any], observer: str) -> tuple[Path, bool]:
-    """Write one reading under FOLDER/<date>/<content>.json, whole or not at all. Returns its path and whether it is new."""
-    body = json.dumps({**found, "observer": observer}, sort_keys=True, indent=1)
-    path = Path(folder) / found["time"][:10] / f"{hashlib.sha256(body.encode()).hexdigest()[:20]}.json"
-    if path.exists():
-        return path, False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.{secrets.token_hex(4)}")
-    temporary.write_text(body)
-    temporary.replace(path)
-    return path, True
+#: The parts of the form: heading, what it says, which questions.
+PARTS = (
+    ("Where and when", "", ("latitude", "longitude", "coordinate_accuracy", "depth_from", "depth_to")),
+    ("If you weighed", "Weigh a tin with moist soil, dry it (a day at 105&nbsp;&deg;C, or in a microwave until it gets no lighter), weigh it again.",
+     ("wet", "dry", "tin", "bulk_density")),
+    ("If a sensor told you", "", ("sensor_model", "reading")),
+    ("If you felt it", "Take some soil between your fingers.", ("feel",)),
+    ("And", "", ("replicate",)),
+)  # fmt: skip
+METHOD_WORDS = {"oven": "weighed, dried in an oven", "microwave": "weighed, dried in a microwave", "sensor": "read from a handheld sensor", "feel": "felt with the fingers"}  # fmt: skip
+_QUESTIONS = {f.name: f for f in citizen.NUMBERS}
+ASKED = ("consent", "license", "time", "method", *(name for _, _, names in PARTS for name in names), "note")
+STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:36rem;margin:2rem auto;padding:0 1rem;color:#222} label{display:block;margin:.8rem 0}
+input,textarea,select{display:block;width:100%;font:inherit;padding:.4rem;box-sizing:border-box} small{color:#555} h2{font-size:1.1rem;margin:1.6rem 0 0}
+input[type=checkbox]{display:inline;width:auto;margin-right:.5rem} .good{background:#e3f1e5;padding:.6rem} .bad{background:#f9e0d2;padding:.6rem}
+button{font:inherit;padding:.5rem 1.5rem} fieldset{border:0;padding:0;margin:0} article{border-top:1px solid #ccc;padding:.6rem 0}"""
 
 
 def pseudonym(name: str, salt: bytes) -> str:
@@ -108,27 +58,87 @@ def salt_of(folder: str | Path) -> bytes:
 
 
 def page(
-    prefix: str, token: str, message: str = "", said: Mapping[str, str] | None = None, *, bad: bool = False
+    prefix: str,
+    token: str,
+    message: str = "",
+    said: Mapping[str, str] | None = None,
+    *,
+    bad: bool = False,
+    admin: bool = False,
 ) -> str:
     """The form; what was written stays in it when something was wrong."""
     said = said or {}
-    rows = [
-        f"<label>{html.escape(question)} <small>{html.escape(unit)}{'' if needed else ', may stay empty'}</small>"
-        f'<input name="{name}" inputmode="decimal" value="{html.escape(said.get(name, ""))}"{" required" if needed else ""}></label>'
-        for name, (question, unit, _, _, needed) in FIELDS.items()
-    ]
-    note = f'<p class="{"bad" if bad else "good"}" role="status">{html.escape(message)}</p>' if message else ""
-    return f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>A soil moisture reading</title><style>
-body{{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:2rem auto;padding:0 1rem}} label{{display:block;margin:.8rem 0}}
-input,textarea{{display:block;width:100%;font:inherit;padding:.4rem;box-sizing:border-box}} small{{color:#555}}
-.good{{background:#e3f1e5;padding:.6rem}} .bad{{background:#f9e0d2;padding:.6rem}} button{{font:inherit;padding:.5rem 1.5rem}}
-</style></head><body><h1>A soil moisture reading</h1>
-<p>Weigh a tin with moist soil, dry it (a day at 105&nbsp;&deg;C, or in an oven as hot as yours goes), weigh it again.</p>{note}
+    parts = "".join(
+        f"<fieldset><h2>{title}</h2>{f'<p>{words}</p>' if words else ''}{''.join(_question(n, said) for n in names)}</fieldset>"
+        for title, words, names in PARTS
+    )
+    method = _select("method", "How did you measure", METHOD_WORDS, said)
+    consent = " checked" if said.get("consent") else ""
+    link = f'<p><a href="{html.escape(prefix)}/review">Observations that wait</a></p>' if admin else ""
+    body = f"""<h1>A soil moisture observation</h1>{_note(message, bad)}{link}
 <form method="post" action="{html.escape(prefix)}/"><input type="hidden" name="_xsrf" value="{html.escape(token)}">
 <label>When did you take the sample <small>UTC</small><input name="time" type="datetime-local" value="{html.escape(said.get("time", ""))}" required></label>
-{"".join(rows)}<label>Anything else <small>crop, rain last night, may stay empty</small><textarea name="note" maxlength="500">{html.escape(said.get("note", ""))}</textarea></label>
-<button>Send</button></form></body></html>"""
+{method}{parts}<label>Anything else <small>crop, rain last night, may stay empty; not published</small><textarea name="note" maxlength="500">{html.escape(said.get("note", ""))}</textarea></label>
+{_select("license", "License", {k: k for k in citizen.LICENSES}, said)}
+<label><input type="checkbox" name="consent" value="yes"{consent} required>I agree that this is kept and published without my name, the place rounded to about a kilometer.</label>
+<button>Send</button></form>"""
+    return _document("A soil moisture observation", body)
+
+
+def _document(title: str, body: str) -> str:
+    return f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title><style>{STYLE}</style></head><body>{body}</body></html>"""
+
+
+def _note(message: str, bad: bool) -> str:
+    return f'<p class="{"bad" if bad else "good"}" role="status">{html.escape(message)}</p>' if message else ""
+
+
+def _question(name: str, said: Mapping[str, str]) -> str:
+    value = html.escape(said.get(name, ""))
+    if name == "feel":
+        return _select("feel", "How does it feel", {"": "I did not feel it", **{k: k for k in citizen.FEEL}}, said)
+    if name == "sensor_model":
+        return f'<label>Which sensor <small>maker and model</small><input name="sensor_model" value="{value}"></label>'
+    field = _QUESTIONS[name]
+    needed = name in citizen.ALWAYS
+    hint = f"{html.escape(field.unit)}{'' if needed else ', may stay empty'}"
+    return f'<label>{html.escape(field.question)} <small>{hint}</small><input name="{name}" inputmode="decimal" value="{value}"{" required" if needed else ""}></label>'
+
+
+def _select(name: str, question: str, words: Mapping[str, str], said: Mapping[str, str]) -> str:
+    options = "".join(
+        f'<option value="{html.escape(k)}"{" selected" if said.get(name) == k else ""}>{html.escape(v)}</option>'
+        for k, v in words.items()
+    )
+    return f'<label>{html.escape(question)}<select name="{name}">{options}</select></label>'
+
+
+def review_page(prefix: str, token: str, rows: list[moderation.Judged], message: str = "", *, bad: bool = False) -> str:
+    """Observations that wait, each with what speaks against it and two buttons; below it how many there are of each state."""
+    waiting = [r for r in rows if r.state == "waiting"]
+    articles = "".join(
+        f"""<article><p><b>{html.escape(_told(r.observation))}</b><br>{html.escape(r.observation["time"][:16].replace("T", " "))} UTC,
+{r.observation["latitude"]:.4f}, {r.observation["longitude"]:.4f}, {r.observation["depth_from"]:g} to {r.observation["depth_to"]:g} m, observer {html.escape(r.observation["observer"])}{"" if math.isnan(r.trust) else f", trust {r.trust:.2f}"}</p>
+<p>{html.escape("; ".join(r.doubts))}</p><p><small>{html.escape(r.observation.get("note", ""))}</small></p>
+<form method="post" action="{html.escape(prefix)}/review"><input type="hidden" name="_xsrf" value="{html.escape(token)}"><input type="hidden" name="id" value="{r.id}">
+<label>Why<input name="why" required maxlength="500"></label><button name="state" value="accepted">Accept</button> <button name="state" value="rejected">Reject</button></form></article>"""
+        for r in waiting
+    )
+    count = {state: sum(r.state == state for r in rows) for state in ("accepted", "waiting", "rejected")}
+    told = ", ".join(f"{n} {state}" for state, n in count.items())
+    body = f'<h1>Observations that wait</h1>{_note(message, bad)}<p>{told}. <a href="{html.escape(prefix)}/">Back to the form</a></p>{articles or "<p>None.</p>"}'
+    return _document("Observations that wait", body)
+
+
+def _told(one: Mapping[str, object]) -> str:
+    """An observation in a few words."""
+    if one["method"] == "feel":
+        return f"feels {one['feel']}"
+    if one["method"] == "sensor":
+        return f"the sensor shows {one['soil_moisture']:.0%} water by volume"
+    volume = f", {one['soil_moisture']:.0%} of its volume" if "soil_moisture" in one else ""
+    return f"{one['gravimetric_moisture']:.0%} of the dry weight is water{volume}"
 
 
 def application(folder: str | Path, prefix: str, *, authenticated: type | None = None):
@@ -144,8 +154,11 @@ def application(folder: str | Path, prefix: str, *, authenticated: type | None =
                 "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'"
             )
 
+        def admin(self) -> bool:
+            return bool(self.get_current_user().get("admin"))
+
         def show(self, message: str = "", *, bad: bool = False, said: Mapping[str, str] | None = None) -> None:
-            self.write(page(prefix, self.xsrf_token.decode(), message, said, bad=bad))
+            self.write(page(prefix, self.xsrf_token.decode(), message, said, bad=bad, admin=self.admin()))
 
         @web.authenticated
         def get(self) -> None:
@@ -153,16 +166,41 @@ def application(folder: str | Path, prefix: str, *, authenticated: type | None =
 
         @web.authenticated
         def post(self) -> None:
-            said = {name: self.get_body_argument(name, "") for name in [*FIELDS, "time", "note"]}
+            said = {name: self.get_body_argument(name, "") for name in ASKED}
             try:
-                found = reading(said)
+                found = citizen.observation(said)
             except VadoseInputError as error:
                 self.set_status(400)
                 self.show(str(error), bad=True, said=said)
                 return
-            _, new = keep(folder, found, pseudonym(self.get_current_user()["name"], salt))
-            share = f"{found['gravimetric_moisture']:.0%} of the dry weight is water"
-            self.show(f"Thank you: {share}." if new else f"This reading was here already: {share}.")
+            observer = pseudonym(self.get_current_user()["name"], salt)
+            _, new = moderation.keep(folder, found | {"observer": observer})
+            self.show(f"{'Thank you' if new else 'This observation was here already'}: {_told(found)}.")
+
+    class Review(Form):
+        def answer(self, message: str = "", *, bad: bool = False) -> None:
+            self.write(review_page(prefix, self.xsrf_token.decode(), moderation.judged(folder), message, bad=bad))
+
+        @web.authenticated
+        def get(self) -> None:
+            if not self.admin():
+                raise web.HTTPError(403)
+            self.answer()
+
+        @web.authenticated
+        def post(self) -> None:
+            if not self.admin():
+                raise web.HTTPError(403)
+            asked = {name: self.get_body_argument(name, "") for name in ("id", "state", "why")}
+            try:
+                moderation.decide(
+                    folder, asked["id"], asked["state"], by=self.get_current_user()["name"], why=asked["why"]
+                )  # type: ignore[arg-type]
+            except VadoseError as error:
+                self.set_status(400)
+                self.answer(str(error), bad=True)
+                return
+            self.answer(f"{asked['id']} is {asked['state']}.")
 
     class Health(web.RequestHandler):
         def get(self) -> None:
@@ -172,6 +210,7 @@ def application(folder: str | Path, prefix: str, *, authenticated: type | None =
         [
             (f"{prefix}/health", Health),
             (f"{prefix}/oauth_callback", HubOAuthCallbackHandler),
+            (f"{prefix}/review", Review),
             (f"{prefix}/?", Form),
         ],
         cookie_secret=secrets.token_bytes(32),
