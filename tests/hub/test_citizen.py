@@ -166,6 +166,7 @@ def test_in_a_real_browser_an_observation_is_sent_and_one_that_waits_is_accepted
             assert "The three weights" in page.locator(".bad").inner_text()
             assert page.input_value("[name=dry]") == "125", "what was written stays"
             assert page.is_checked("[name=consent]")
+            page.select_option("[name=offset]", "+02:00")
             for number, wet in (("1", "150"), ("2", "140")):
                 page.fill("[name=wet]", wet)
                 page.fill("[name=replicate]", number)
@@ -180,4 +181,8 @@ def test_in_a_real_browser_an_observation_is_sent_and_one_that_waits_is_accepted
             assert "1 accepted, 1 waiting" in page.locator("body").inner_text()
         finally:
             browser.close()
-    assert sorted(j.state for j in moderation.judged(folder)) == ["accepted", "waiting"]
+    rows = moderation.judged(folder)
+    assert sorted(j.state for j in rows) == ["accepted", "waiting"]
+    assert {j.observation["time"] for j in rows} == {"2026-05-01T08:30:00+00:00"}, (
+        "10:30 where clocks are two hours ahead"
+    )

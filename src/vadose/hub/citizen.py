@@ -24,7 +24,7 @@ from vadose.stream import citizen, moderation
 
 #: The parts of the form: heading, what it says, which questions.
 PARTS = (
-    ("Where and when", "", ("latitude", "longitude", "coordinate_accuracy", "depth_from", "depth_to")),
+    ("Where", "", ("latitude", "longitude", "coordinate_accuracy", "depth_from", "depth_to")),
     ("If you weighed", "Weigh a tin with moist soil, dry it (a day at 105&nbsp;&deg;C, or in a microwave until it gets no lighter), weigh it again.",
      ("wet", "dry", "tin", "bulk_density")),
     ("If a sensor told you", "", ("sensor_model", "reading")),
@@ -33,6 +33,14 @@ PARTS = (
 )  # fmt: skip
 METHOD_WORDS = {"oven": "weighed, dried in an oven", "microwave": "weighed, dried in a microwave", "sensor": "read from a handheld sensor", "feel": "felt with the fingers"}  # fmt: skip
 _QUESTIONS = {f.name: f for f in citizen.NUMBERS}
+#: Clocks of the world, as people know them.
+OFFSETS = (
+    "+00:00",
+    *(f"{sign}{h:02d}:{m:02d}" for sign in "+-" for h in range(15) for m in (0, 30) if (h, m) != (0, 0)),
+    "+05:45",
+    "+08:45",
+    "+12:45",
+)
 ASKED = ("consent", "license", "time", "method", *(name for _, _, names in PARTS for name in names), "note")
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:36rem;margin:2rem auto;padding:0 1rem;color:#222} label{display:block;margin:.8rem 0}
 input,textarea,select{display:block;width:100%;font:inherit;padding:.4rem;box-sizing:border-box} small{color:#555} h2{font-size:1.1rem;margin:1.6rem 0 0}
@@ -77,7 +85,8 @@ def page(
     link = f'<p><a href="{html.escape(prefix)}/review">Observations that wait</a></p>' if admin else ""
     body = f"""<h1>A soil moisture observation</h1>{_note(message, bad)}{link}
 <form method="post" action="{html.escape(prefix)}/"><input type="hidden" name="_xsrf" value="{html.escape(token)}">
-<label>When did you take the sample <small>UTC</small><input name="time" type="datetime-local" value="{html.escape(said.get("time", ""))}" required></label>
+<label>When did you take the sample <input name="time" type="datetime-local" value="{html.escape(said.get("time", ""))}" required></label>
+{_select("offset", "How far is your clock from UTC (in summer Berlin +02:00, Ohio -04:00)", {k: k for k in sorted(OFFSETS)}, {"offset": said.get("offset") or "+00:00"})}
 {method}{parts}<label>Anything else <small>crop, rain last night, may stay empty; not published</small><textarea name="note" maxlength="500">{html.escape(said.get("note", ""))}</textarea></label>
 {_select("license", "License", {k: k for k in citizen.LICENSES}, said)}
 <label><input type="checkbox" name="consent" value="yes"{consent} required>I agree that this is kept and published without my name, the place rounded to about a kilometer.</label>
@@ -167,8 +176,10 @@ def application(folder: str | Path, prefix: str, *, authenticated: type | None =
         @web.authenticated
         def post(self) -> None:
             said = {name: self.get_body_argument(name, "") for name in ASKED}
+            offset = self.get_body_argument("offset", "+00:00")
+            said["offset"] = offset
             try:
-                found = citizen.observation(said)
+                found = citizen.observation({**said, "time": said["time"] + (offset if said["time"][10:] else "")})
             except VadoseInputError as error:
                 self.set_status(400)
                 self.show(str(error), bad=True, said=said)
