@@ -156,6 +156,16 @@ def test_clouds_and_their_surroundings_are_left_out():
         ecostress.standardize(xr.Dataset({"LST": ("x", [1.0])}))
 
 
+@pytest.mark.parametrize("fill", [255.0, np.nan], ids=["stored", "decoded"])
+def test_pixels_whose_cloud_mask_is_missing_are_not_called_clear(fill):
+    cloud = np.zeros((6, 6))
+    cloud[2, 3] = fill
+    out = ecostress.standardize(tile(np.full((6, 6), 3.0), cloud=cloud, water=np.zeros((6, 6), "uint8")))
+    assert int(out.evapotranspiration_flux.isnull().sum()) == 1
+    assert int(out.evapotranspiration_flag[2, 3]) == 8
+    assert int(out.evapotranspiration_flag.sum()) == 8
+
+
 def test_matchups_of_the_towers(shared_data):
     out = ecostress.open_matchups(shared_data / "flux/ecostress_calval/combined_eco_flux_EC_filtered.csv")
     assert out.sizes["match"] == 1065

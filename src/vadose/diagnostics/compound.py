@@ -13,6 +13,7 @@ from numba import njit
 
 from vadose import cf
 from vadose.diagnostics import copula
+from vadose.diagnostics.pentads import along_time
 from vadose.errors import TooFewSamplesError, VadoseInputError
 from vadose.typing import Rng
 
@@ -47,16 +48,7 @@ def spells(mask: xr.DataArray, *, least: int = 1, gap: int = 0) -> xr.DataArray:
         _spells(flat, least, gap, out)
         return out.reshape(values.shape)
 
-    data = mask.chunk(time=-1) if mask.chunks is not None else mask
-    out = xr.apply_ufunc(
-        kernel,
-        data.astype(bool),
-        input_core_dims=[["time"]],
-        output_core_dims=[["time"]],
-        dask="parallelized",
-        output_dtypes=[bool],
-    )
-    return out.transpose(*mask.dims)
+    return along_time(kernel, mask.astype(bool), dtypes=(bool,)).transpose(*mask.dims)
 
 
 def drought_with_heat(
@@ -207,16 +199,7 @@ def likelihood_multiplication(
             out[k] = _multiply(a[k], b[k], year, position, (p_first, p_second), draws, np.random.default_rng(seed))
         return out.reshape(*shape, 5)
 
-    arrays = [x.chunk(time=-1) if x.chunks is not None else x for x in (first, second)]
-    values = xr.apply_ufunc(
-        kernel,
-        *arrays,
-        input_core_dims=[["time"], ["time"]],
-        output_core_dims=[["part"]],
-        dask="parallelized",
-        output_dtypes=[float],
-        dask_gufunc_kwargs={"output_sizes": {"part": 5}},
-    )
+    values = along_time(kernel, first, second, output="part", size=5)
     names = (
         "multiplication_factor",
         "multiplication_factor_low",

@@ -14,6 +14,7 @@ from scipy import stats
 from scipy.signal import fftconvolve
 
 from vadose import cf
+from vadose.diagnostics.pentads import along_time
 from vadose.errors import DimensionError, TooFewSamplesError, VadoseInputError
 from vadose.typing import Rng
 
@@ -65,16 +66,7 @@ def without_season(series: xr.DataArray, *, harmonics: int = 3, period: float = 
 
 
 def _over_time(kernel, series):
-    data = series.chunk(time=-1) if series.chunks is not None else series
-    out = xr.apply_ufunc(
-        kernel,
-        data,
-        input_core_dims=[["time"]],
-        output_core_dims=[["time"]],
-        dask="parallelized",
-        output_dtypes=[float],
-    )
-    return out.transpose(*series.dims).rename(series.name).assign_attrs(series.attrs)
+    return along_time(kernel, series).transpose(*series.dims).rename(series.name).assign_attrs(series.attrs)
 
 
 def lanczos_weights(length: int = 201, low: float = 1 / 100, high: float = 1 / 20) -> np.ndarray:
@@ -214,6 +206,7 @@ def phase_composite(
     `index` holds `rmm1`, `rmm2` (time). `season`: NDJFM or MJJAS. Days within one passage are one sample: the t
     test counts passages (those fewer than 15 days apart are one). Returns (phase, ...): `mean`, `p_value`, `significant` (after control of the false discovery rate over all phases and
     cells), and `events`, `days` (phase); `cycle_amplitude` and `cycle_phase` (1..8, phase of the maximum) of the first harmonic.
+    Lazy but for the p values: the false discovery rate needs all of them, so they are computed here.
     """
     if season is not None and season not in SEASONS:
         raise VadoseInputError(f"season must be one of {', '.join(SEASONS)}, got {season!r}")
@@ -265,9 +258,9 @@ def residence(index: xr.Dataset) -> float:
 
 
 def lag_regression(field: xr.DataArray, index: xr.DataArray, *, lags: range = range(-30, 31)) -> xr.Dataset:
-    """Slope of field(t + lag) on the index(t) per standard deviation of the index: (lag, ...), with p values.
+    """Slope of field(t + lag) on the index(t) per standard deviation of the index: (lag, ...) in the unit of `field`, with p values.
 
-    Significance by the effective number of days n (1 - r1 r2) / (1 + r1 r2) from both lag-one autocorrelations.
+    field (time, ...) filtered or without season, index (time); `lags` in days, positive where the field follows. Significance by the effective number of days n (1 - r1 r2) / (1 + r1 r2) from both lag-one autocorrelations.
     """
     field, index = xr.align(field, index, join="inner")
     x = index.values
@@ -292,7 +285,10 @@ def lag_regression(field: xr.DataArray, index: xr.DataArray, *, lags: range = ra
             )
         )
     axis = xr.DataArray(list(lags), dims="lag", name="lag", attrs={"units": "d"})
-    return xr.Dataset({"slope": xr.concat(slopes, axis), "p_value": xr.concat(ps, axis)})
+    out = xr.Dataset({"slope": xr.concat(slopes, axis), "p_value": xr.concat(ps, axis)})
+    out["slope"].attrs["units"] = field.attrs.get("units", "1")
+    out["p_value"].attrs["units"] = "1"
+    return out
 
 
 def crossings(

@@ -19,7 +19,8 @@ from vadose.errors import UnreadableFileError
 from vadose.products.canonical import tidy
 
 LATENT_HEAT = 2.45e6  # J kg-1, as the products use
-FLAGS = ("cloud", "water", "near_cloud")
+FLAGS = ("cloud", "water", "near_cloud", "mask_missing")
+FILL = 255  # of the cloud and water layers
 DILATION = 2  # pixels around clouds (vadose's choice)
 #: Daily layers in [mm d-1] (Collections 2 and 3), best first; ETdaily is the median of the four models.
 DAILY = ("ETdaily", "PTJPLSMdaily", "STICJPLdaily", "BESSJPLdaily", "PMJPLdaily")
@@ -45,7 +46,7 @@ def _collection(dataset: xr.Dataset) -> int:
 def standardize(dataset: xr.Dataset) -> xr.Dataset:
     """One tile -> `evapotranspiration_flux` (y, x) with `_standard_error` where the models' spread is given, and its flag.
 
-    Clouds, two pixels around them, and open water become NaN. `evaporative_stress_index` [1] and `potential_evaporation_flux` where the
+    Clouds, two pixels around them, open water, and pixels for which the mask layers hold their fill become NaN, each with a flag. `evaporative_stress_index` [1] and `potential_evaporation_flux` where the
     file has them. The exact overpass time stays in `time`.
     """
     layer = next((name for name in DAILY if name in dataset), None)
@@ -54,13 +55,14 @@ def standardize(dataset: xr.Dataset) -> xr.Dataset:
             f"not ECOSTRESS ET: expected one of {', '.join(DAILY)} or ESI, found {', '.join(map(str, dataset.data_vars))}"
         )
     reference = dataset[layer] if layer else dataset["ESI"]
-    cloud = _mask(dataset, "cloud", reference)
-    water = _mask(dataset, "water", reference)
+    cloud, no_cloud_mask = _mask(dataset, "cloud", reference)
+    water, no_water_mask = _mask(dataset, "water", reference)
+    unknown = no_cloud_mask | no_water_mask
     near = xr.apply_ufunc(
         _dilate, cloud, input_core_dims=[list(cloud.dims[-2:])], output_core_dims=[list(cloud.dims[-2:])],
         dask="parallelized", output_dtypes=[bool],
     ).transpose(*cloud.dims)  # fmt: skip
-    clear = ~(near | water)
+    clear = ~(near | water | unknown)
     out = xr.Dataset()
     linked = ["evapotranspiration_flag"]
     if layer:
@@ -80,7 +82,7 @@ def standardize(dataset: xr.Dataset) -> xr.Dataset:
         out["potential_evaporation_flux"] = cf.describe(
             dataset["PET"].where(clear) / 86400.0, "potential_evaporation_flux"
         )
-    flag = cloud * 1 + water * 2 + (near & ~cloud) * 4
+    flag = cloud * 1 + water * 2 + (near & ~cloud) * 4 + unknown * 8
     out["evapotranspiration_flag"] = flag.astype("uint8").assign_attrs(cf.flag_attrs(FLAGS))
     if layer:
         out = cf.link(out, "evapotranspiration_flux", *linked)
@@ -88,9 +90,12 @@ def standardize(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _mask(dataset, name, like):
+    """Where the condition holds, and where the layer does not say (its fill, decoded or not)."""
     if name not in dataset:
-        return xr.zeros_like(like, dtype=bool)
-    return dataset[name] == 1
+        nowhere = xr.zeros_like(like, dtype=bool)
+        return nowhere, nowhere
+    layer = dataset[name]
+    return layer == 1, layer.isnull() | (layer == FILL)
 
 
 def _dilate(cloud):
