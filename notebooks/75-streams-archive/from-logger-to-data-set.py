@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 from matplotlib.dates import ConciseDateFormatter
 
 from vadose import stream
+from vadose.archive import build_package, check_package
 from vadose.stream.flags import DROPPED, STREAM_FLAGS
 from vadose.stream.latency import status
 from vadose.stream.release import release
@@ -140,9 +141,42 @@ print(
 )
 
 # %% [markdown]
+# ## A package that can be cited
+# The release, with what others must know of it, becomes one package: a BagIt bag with RO-Crate, DataCite and ESS-DIVE descriptions. The same
+# release and words give the same bytes, and whoever has the package can check and read it without vadose.
+
+# %%
+words = {
+    "title": "Made-up soil moisture and temperature of five sites in spring 2023",
+    "summary": "Soil moisture, temperature and electrical conductivity of a made-up network of sensors, generated to show how logger files become "
+    "a data set. " * 6,
+    "creator_name": "Carberry, Josiah",
+    "creator_orcid": "0000-0002-1825-0097",
+    "institution": "Example University",
+    "license": "CC-BY-4.0",
+    "keywords": ["soil moisture", "sensors", "made-up data"],
+    "date_created": "2023-06-01",
+}
+package = build_package([first], words, work / "package")
+found = check_package(package)
+print(f"{found.files} files, {found.octets:,} bytes, {len(found.problems)} problems")
+print(*sorted(p.name for p in (package / "data").iterdir()), sep="\n")
+
+# %% [markdown]
+# One byte is changed in one file. The package says which.
+
+# %%
+victim = next((package / "data" / "content" / "data").glob("*.csv"))
+whole = victim.read_bytes()
+victim.write_bytes(whole.replace(b"0", b"1", 1))
+print(*check_package(package).problems, sep="\n")
+victim.write_bytes(whole)
+print("mended:", check_package(package).problems or "whole")
+
+# %% [markdown]
 # ## What next
-# On the command line: `vadose stream init`, `run`, `watch`, `status`, `release` (docs/streams.md). `vadose archive create` packs a release
-# with its descriptions for a repository.
+# On the command line: `vadose stream init`, `run`, `watch`, `status`, `release` (docs/streams.md). `vadose archive pack`, `verify` and
+# `restore` make, check and open packages (docs/archive.md). Whether the metadata are good enough is the next notebook.
 #
 # References: Pennington et al., COMPASS-FME sensor data, doi:10.15485/2439400; METER Group, TEROS 11/12 manual; Topp et al. 1980,
 # doi:10.1029/WR016i003p00574.
