@@ -94,6 +94,14 @@ def test_everything_of_the_hub_is_on_loopback(settings):
     assert c.ConfigurableHTTPProxy.api_url == "http://127.0.0.1:8002"
     assert c.Spawner.ip == "127.0.0.1"
     assert all(s["url"].startswith("http://127.0.0.1:") for s in c.JupyterHub.services)
+    # Letting others in moves the login page and nothing else.
+    c = Config()
+    hub.configure(c, {**settings, "ip": "0.0.0.0"})
+    assert c.JupyterHub.bind_url == "http://0.0.0.0:8000"
+    assert c.JupyterHub.hub_bind_url == "http://127.0.0.1:8001"
+    assert c.ConfigurableHTTPProxy.api_url == "http://127.0.0.1:8002"
+    assert c.Spawner.ip == "127.0.0.1"
+    assert all(s["url"].startswith("http://127.0.0.1:") for s in c.JupyterHub.services)
 
 
 def test_everybody_reaches_the_gateway_unless_a_group_is_named(settings):

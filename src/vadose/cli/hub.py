@@ -45,6 +45,13 @@ def command() -> None:
     help="Port of the login page.  [default: 8000 or the next free]",
 )
 @click.option(
+    "--ip",
+    type=click.Choice(["127.0.0.1", "0.0.0.0"]),
+    default="127.0.0.1",
+    show_default=True,
+    help="Where the login page answers: on this machine only, or (0.0.0.0) to everybody who reaches it, unencrypted: for a container, or a class's own network.",
+)
+@click.option(
     "--users",
     help="Names for a class, separated by commas, or a file with one a line. Started by root, each is a Unix user of its own.",
 )
@@ -57,6 +64,7 @@ def command() -> None:
 @STATE
 def up(
     port: int | None,
+    ip: str,
     users: str | None,
     shared_account: bool,
     cluster_users: str | None,
@@ -85,6 +93,7 @@ def up(
     supervisor = Supervisor(
         state,
         port=port or load().port,
+        ip=ip,
         users=_names(users),
         cluster_users=_names(cluster_users),
         shared_account=shared_account,

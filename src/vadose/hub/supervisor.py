@@ -51,6 +51,7 @@ class Supervisor:
         state: State,
         *,
         port: int = 0,
+        ip: str = "127.0.0.1",
         users: list[str] | None = None,
         cluster_users: list[str] | None = None,
         shared_account: bool = False,
@@ -68,6 +69,7 @@ class Supervisor:
             )
         self.cluster_users = cluster_users
         self.wanted_port = port
+        self.ip = ip
         self.ports = choose_ports(port)
         self.children: dict[str, Child] = {}
         self.stopping = False
@@ -119,6 +121,7 @@ class Supervisor:
             self.state,
             self.ports,
             hub_id=self.hub_id,
+            ip=self.ip,
             users=self.users,
             cluster_users=self.cluster_users,
             unix_users=self.unix_users,

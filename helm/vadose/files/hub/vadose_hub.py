@@ -126,7 +126,8 @@ def configure_local(c, settings):
     """One machine: everything on loopback, processes instead of pods."""
     state, ports = Path(settings["state"]), settings["ports"]
     bindir = os.path.dirname(sys.executable)
-    c.JupyterHub.bind_url = f"http://127.0.0.1:{ports['public']}"
+    # The one address that others may be let in by (`--ip`); everything else stays on loopback.
+    c.JupyterHub.bind_url = f"http://{settings.get('ip', '127.0.0.1')}:{ports['public']}"
     c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{ports['hub']}"
     c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{ports['proxy']}"
     c.ConfigurableHTTPProxy.command = [sys.executable, "-m", "vadose.hub.proxy"]
