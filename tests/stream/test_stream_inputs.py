@@ -9,11 +9,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vadose import stream
+from vadose import qc, stream
 from vadose.cli.stream import command
 from vadose.stream import network as maker
 from vadose.stream import text
@@ -141,6 +142,29 @@ def test_l2_means_and_plot_means_are_the_means_of_the_rows_without_doubt(network
     np.testing.assert_allclose(
         plot[plot["sensors"] == 4]["value"].to_numpy(), expected.unstack(0).mean(axis=1).to_numpy(), rtol=1e-12
     )
+
+
+def test_hourly_releases_carry_the_networks_own_flags(network):
+    """A month of one sensor that stands still for a day in its winter and jumps: what qc.flag says of its hourly means is in the release."""
+    root, _, _ = network(days=40, observations=18 * 96 * 40, faults=True)
+    stream.run(root)
+    made = release(root, "L2", "v1-0", step="hourly")
+    found = pd.read_parquet(made / "data" / "S01_P1_2023_soil-vwc-10cm_L2_v1-0.parquet")
+    warm = pd.read_parquet(made / "data" / "S01_P1_2023_soil-temp-10cm_L2_v1-0.parquet")
+    name = found["sensor"].iloc[0]
+    one, heat = (t[t["sensor"] == name].sort_values("time") for t in (found, warm))
+    direct = xr.Dataset(
+        {"soil_moisture": ("time", one["value"].to_numpy(), {"units": "m3 m-3"}), "soil_temperature": ("time", heat["value"].to_numpy(), {"units": "degC"})},
+        {"time": one["time"].dt.tz_localize(None) if one["time"].dt.tz is not None else one["time"].to_numpy()},
+    )  # fmt: skip
+    # short gaps of temperature are filled in its release, not in what is given to the checks: compare where none was
+    same = ~heat["interpolated"].astype(bool).to_numpy()
+    expected = qc.flag(direct, depth=0.1)["soil_moisture_flag"].to_numpy()
+    np.testing.assert_array_equal(one["network_flag"].to_numpy()[same], expected[same])
+    assert (one["network_flag"][one["value"].notna()] > 0).all(), "each value has G or a doubt"
+    assert (one["network_flag"][one["value"].isna()] == 0).all()
+    assert "network_flag" in pd.read_csv(made / "columns.csv")["column"].to_list()
+    assert "network_flag" not in warm
 
 
 def test_l0_holds_what_was_logged_and_l1_what_it_means(network):

@@ -16,6 +16,8 @@ import pyarrow.compute as compute
 import pyarrow.parquet as pq
 
 from vadose.errors import NotFoundError, VadoseInputError, unknown_name
+from vadose.qc import FLAGS
+from vadose.stream import judge
 from vadose.stream.aggregate import aggregate, plot_means
 from vadose.stream.design import read_design
 from vadose.stream.flags import STREAM_FLAGS
@@ -36,6 +38,7 @@ MEANING = {
     "flag": ("1", "Bit mask: " + "; ".join(f"{r.mask} {r.code} {r.sentence}" for r in STREAM_FLAGS.rows)),
     "source": ("1", "Number of the source file; see sources.csv"), "n_avg": ("1", "Number of values in the mean; 0 with a value: interpolated"),
     "n_drop": ("1", "Number of values left out because of a flag"), "interpolated": ("1", "1 where a short gap was filled"),
+    "network_flag": ("1", "Checks of hourly soil moisture (M-T1.2), bit mask: " + "; ".join(f"{r.mask} {r.code} {r.sentence}" for r in FLAGS.rows)),
 }  # fmt: skip
 
 
@@ -71,6 +74,10 @@ def release(root: str | Path, level: str, version: str, *, form: str = "parquet"
                 gaps = {variable: design.variable(variable).max_gap}
                 begin, end = np.datetime64(f"{year}-01-01"), np.datetime64(f"{year}-12-31T23:45")
                 means = aggregate(rows.to_pandas(), step=step, max_gap=gaps, start=begin, stop=end)
+                if step == "hourly" and judge.judged(variable):
+                    beside = _rows(table, number, site, plot, variable.replace("-vwc-", "-temp-"), year).to_pandas()
+                    warm = aggregate(beside, step=step, start=begin, stop=end)
+                    means["network_flag"] = judge.network_flags(means, variable, warm)
                 _write(
                     work,
                     f"{site}_{plot}_{year}_{variable}_L2_plot-mean_{version}",
