@@ -244,6 +244,12 @@ def test_lazy_cubes_and_unsorted_time():
         d.drop(cube.isel(time=slice(None, None, -1)))
 
 
+def test_shares_in_place_of_percentiles_are_refused():
+    for detect in (d.drop, d.decline):
+        with pytest.raises(VadoseInputError, match="0 to 100"):
+            detect(pentads(np.tile(FAST, 10)) / 100.0)
+
+
 def test_skill_against_a_catalog():
     t = pd.Timestamp
     catalog = pd.DataFrame({"onset": [t("2001-05-01"), t("2002-05-01")], "end": [t("2001-06-15"), t("2002-06-01")]})

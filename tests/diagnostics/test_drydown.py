@@ -144,3 +144,11 @@ def test_c_t2_3_8_evaporation_tells_more_of_the_root_zone_than_memory():
     assert float(stated.where(wet).median()) > 2 * float(stated.where(season).median())
     with pytest.raises(VadoseInputError, match="one series"):
         lim.coupled_root_zone(surface.expand_dims(lat=[1]), ef, fitted, depth=950.0, potential_evaporation=3.8)
+
+
+def test_percent_called_a_fraction_is_refused():
+    wet = series(np.linspace(35.0, 20.0, 60), "m3 m-3")
+    with pytest.raises(VadoseInputError, match="percent"):
+        d.drydowns(wet, series(np.zeros(60), "mm d-1"))
+    with pytest.raises(VadoseInputError, match="percent"):
+        lim.fit_regimes(wet, series(np.full(60, 0.5), "1"))

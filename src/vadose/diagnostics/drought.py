@@ -20,7 +20,7 @@ from numba import njit
 
 from vadose import cf
 from vadose.diagnostics.events import find_events
-from vadose.diagnostics.pentads import along_time, calendar_quantile, pentad_index, pentad_percentile
+from vadose.diagnostics.pentads import PENTADS, along_time, calendar_quantile, pentad_index, pentad_percentile
 from vadose.errors import ExperimentalWarning, VadoseInputError
 
 
@@ -113,13 +113,22 @@ def _decline(percentiles, speed, least, out):
             k = _close(p, s, n - 1, onset_end, least, k, out[c])
 
 
+def _check_percentile(percentile):
+    """Raise where a year or more of percentiles never exceeds 1: shares given as percent. Lazy fields are not looked at."""
+    if percentile.chunks is None and percentile.sizes.get("time", 0) >= PENTADS and float(percentile.max()) <= 1.0:
+        raise VadoseInputError(
+            f"percentiles must run from 0 to 100, the largest is {float(percentile.max()):.3g}; multiply shares by 100"
+        )
+
+
 def drop(percentile: xr.DataArray, *, longest: int = 4) -> xr.Dataset:
     """Events that fall from the 40th percentile or above to the 20th or below within `longest` pentads.
 
     Onset is the last pentad at or above 40; an event ends before two pentads in a row above 20. `percentile`: (time, ...), pentads.
     Returns (event, ...): `onset`, `time_of_minimum`, `end`, `duration` [d], `minimum`, `rate` [percentile per pentad], `severity`
-    (sum of 40 - P), and `count`.
+    (sum of 40 - P), and `count`. Raises VadoseInputError for shares from 0 to 1 in place of percentiles.
     """
+    _check_percentile(percentile)
     return find_events(
         lambda p, out: _drop(p, longest, out), percentile, unit="1", threshold=40.0, per_year=6, method="M-T2.3",
         definition="drop", longest=longest,
@@ -130,8 +139,9 @@ def decline(percentile: xr.DataArray, *, speed: float = 5.0, least: int = 4) -> 
     """Events that start below 40, fall by `speed` percentiles a pentad on average, reach 20, and last `least` pentads.
 
     At least three pentads below 20; over when above 20. `rate` is (40 - P at the end of onset) / pentads of onset. A missing
-    pentad ends an event without keeping it. Returns what `drop` does.
+    pentad ends an event without keeping it. Returns what `drop` does and refuses what it refuses.
     """
+    _check_percentile(percentile)
     return find_events(
         lambda p, out: _decline(p, speed, least, out), percentile, unit="1", threshold=40.0, per_year=6, method="M-T2.3",
         definition="decline", speed=speed, least=least,

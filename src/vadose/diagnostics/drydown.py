@@ -10,6 +10,7 @@ from numba import njit
 
 from vadose import cf, units
 from vadose.diagnostics.pentads import along_time
+from vadose.physics.dielectric import check_moisture
 
 RAIN = 2.0  # mm d-1, more than this ends a drydown
 TAU = (0.1, 100.0)  # d
@@ -162,9 +163,10 @@ def drydowns(
 
     A drydown starts within 3 days of a rise above twice the observation `error`, falls through at least `least` valid values,
     and ends with rain above 2 mm d-1 or any rise. `precipitation`: water flux, any unit of it. Fits with R^2 at or below
-    `good_fit` are dropped. Returns (event, ...): `start`, `end`, the law's parameters with standard errors, `r_squared`.
+    `good_fit` are dropped; most values above 1 (percent) raise VadoseInputError. Returns (event, ...): `start`, `end`, the law's parameters with standard errors, `r_squared`.
     """
     cf.check_time(soil_moisture)
+    check_moisture(soil_moisture)
     rain = units.convert(precipitation, "mm d-1")
     days = (soil_moisture.time.values - soil_moisture.time.values[0]) / np.timedelta64(1, "D")
     most = max(soil_moisture.sizes["time"] // (2 * least), 1)

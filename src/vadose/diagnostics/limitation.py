@@ -15,6 +15,7 @@ from numba import njit
 from vadose import cf, units
 from vadose.diagnostics.pentads import along_time
 from vadose.errors import VadoseInputError
+from vadose.physics.dielectric import check_moisture
 from vadose.physics.exponential import exponential_filter
 
 DEPTH_RANGE = (50.0, 3000.0)  # mm
@@ -122,7 +123,9 @@ def fit_regimes(soil_moisture: xr.DataArray, evaporative_fraction: xr.DataArray,
 
     Both (time, ...). Returns the three parameters with standard errors, `n`, and the information criteria of the broken line, a
     constant and a straight line (`supported` where the broken line wins by more than 2). NaN with fewer than `n_min` pairs.
+    VadoseInputError where most moisture exceeds 1 (percent).
     """
+    check_moisture(soil_moisture)
 
     def kernel(theta, ef):
         shape = theta.shape
