@@ -1,0 +1,71 @@
+"""Run inside the image: `images/test benchmark`. Every tool is run on numbers whose answer is known, not only imported."""
+
+from __future__ import annotations
+
+import importlib
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+
+def months(path, value, name="mrsos"):
+    """Two years of one constant on a coarse globe, as CMIP6 writes it."""
+    import cftime
+    import numpy as np
+    import xarray as xr
+
+    time = [cftime.DatetimeNoLeap(2001 + k // 12, k % 12 + 1, 15) for k in range(24)]
+    lat, lon = np.arange(-85.0, 90, 10), np.arange(5.0, 360, 10)
+    field = np.full((24, lat.size, lon.size), value, dtype="float32")
+    data = xr.Dataset(
+        {name: (("time", "lat", "lon"), field, {"units": "kg m-2", "standard_name": "mass_content_of_water_in_soil_layer"})},
+        coords={
+            "time": time,
+            "lat": ("lat", lat, {"units": "degrees_north", "standard_name": "latitude"}),
+            "lon": ("lon", lon, {"units": "degrees_east", "standard_name": "longitude"}),
+        },
+    )
+    data.to_netcdf(path)
+    return path
+
+
+class Tools(unittest.TestCase):
+    def test_the_peers_import_beside_vadose(self):
+        for name in ("ilamb3", "pytesmo", "xskillscore", "intake_esgf", "nco", "vadose.benchmark"):
+            with self.subTest(name):
+                importlib.import_module(name)
+
+    def test_ilamb3_sees_the_difference_of_two_constants(self):
+        import xarray as xr
+        from ilamb3.analysis import bias_analysis
+
+        with tempfile.TemporaryDirectory() as folder:
+            reference, model = (
+                xr.open_dataset(months(pathlib.Path(folder) / f"{k}.nc", value)) for k, value in (("reference", 20.0), ("model", 23.0))
+            )
+            table, _, _ = bias_analysis("mrsos")(reference, model)
+        rows = table[table["name"] == "Bias"]
+        self.assertAlmostEqual(float(rows[rows["source"] != "Reference"]["value"].iloc[-1]), 3.0, places=3)
+
+    def test_nco_averages_as_e3sm_workflows_do(self):
+        import xarray as xr
+
+        with tempfile.TemporaryDirectory() as folder:
+            source = months(pathlib.Path(folder) / "in.nc", 21.5)
+            subprocess.run(["ncra", "-O", str(source), f"{folder}/mean.nc"], check=True)
+            self.assertEqual(float(xr.open_dataset(f"{folder}/mean.nc").mrsos.mean()), 21.5)
+            for command in ("ncclimo", "ncremap", "ncks"):
+                with self.subTest(command):
+                    done = subprocess.run([command, "--version"], capture_output=True, text=True)
+                    self.assertIn("NCO", done.stdout + done.stderr)
+
+    def test_the_command_finds_ilamb3(self):
+        from vadose.benchmark.engine import interpreter
+
+        self.assertEqual(interpreter(), sys.executable)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], "-v"])
