@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import subprocess
 from pathlib import Path
@@ -15,11 +16,14 @@ import yaml
 from click.testing import CliRunner
 from golden_record import GOLDEN, mutant
 
+from vadose import stream
 from vadose.archive import read_record, read_series, validate, write_series
 from vadose.archive.profile import RULES, json_schema
 from vadose.cli.metadata import command
 from vadose.errors import UnreadableFileError, VadoseInputError
 from vadose.products import ismn
+from vadose.stream import network as maker
+from vadose.stream.release import release
 
 SIDE = Path(__file__).parents[2] / ".side" / "archive" / "bin"
 
@@ -206,3 +210,25 @@ def test_the_command_judges_every_kind(series, tmp_path):
     done = CliRunner().invoke(command, ["check", *map(str, paths), str(tmp_path / "d.yaml")])
     assert done.exit_code == 0, done.output
     assert done.output.count("100% of what is required, 0 to mend") == 4
+
+
+def test_a_release_says_what_it_knows_and_the_rest_is_asked_for(tmp_path):
+    """Levels, sensors, depths, units, sources with hashes are there; place, maker and license are only known to people."""
+    maker.generate(tmp_path / "net", observations=2 * 18 * 96 * 3, days=3, start="2023-03-01", faults=False, rng=1)
+    root = stream.init(tmp_path / "root", inputs=[tmp_path / "net" / "raw"], design=tmp_path / "net" / "metadata")
+    stream.run(root, workers=0)
+    for form in ("csv", "parquet"):
+        made = release(root, "L1", "v1-0" if form == "csv" else "v1-1", form=form)
+        record = read_record(made)
+        assert record["dataset"]["time_coverage_start"] == "2023-03-01"
+        sensor = next(s for s in record["sensors"] if s["sensor_id"] == "S01-P1-TEROS12-A-1")
+        assert (sensor["site_id"], sensor["depth_from"]) == ("S01", 0.1)
+        assert {v["units"] for v in record["variables"]} == {"m3 m-3", "degC", "uS/cm"}
+        assert [s["sha256"] for s in record["provenance"]["sources"]] == sorted(
+            hashlib.sha256(p.read_bytes()).hexdigest() for p in (tmp_path / "net" / "raw").glob("*.dat")
+        )
+        wrong = {i.rule for i in validate(record).errors}
+        assert {"D04", "S03", "N03", "N06"} <= wrong
+        assert {"D08", "N01", "N07", "V03", "V07", "P01", "P03"} & wrong == {"D08"}
+    done = CliRunner().invoke(command, ["extract", str(made)])
+    assert yaml.safe_load(done.output) == record

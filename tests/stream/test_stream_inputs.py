@@ -171,7 +171,12 @@ def test_l0_holds_what_was_logged_and_l1_what_it_means(network):
     root, _, _ = network(days=4, observations=18 * 96 * 4)
     stream.run(root)
     name = "S01_P1_2023_soil-vwc-10cm_{}_v1-0.parquet"
-    zero = pd.read_parquet(release(root, "L0", "v1-0") / "data" / name.format("L0"))
+    made = release(root, "L0", "v1-0")
+    zero = pd.read_parquet(made / "data" / name.format("L0"))
+    counts = pd.read_csv(made / "availability.csv")
+    rows = stream.Table(root).read().to_pandas()
+    assert counts["values"].sum() == rows["value"].notna().sum()
+    assert counts["in_doubt"].sum() == ((rows["flag"] & DROPPED) > 0).sum()
     one = pd.read_parquet(release(root, "L1", "v1-0") / "data" / name.format("L1"))
     assert "value" not in zero
     np.testing.assert_array_equal(zero["raw"], one["raw"])

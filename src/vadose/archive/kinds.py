@@ -1,4 +1,4 @@
-"""Which kind of file or folder metadata lie in, and the record that is read from it: record, netCDF, Zarr, ISMN, ESS-DIVE, package."""
+"""Which kind of file or folder metadata lie in, and the record that is read from it: record, netCDF, Zarr, ISMN, ESS-DIVE, stream release, package."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from typing import Literal
 
 import xarray as xr
 
-from vadose.archive import cf_series, essdive_series, ismn_series
+from vadose.archive import cf_series, essdive_series, ismn_series, release_record
 from vadose.archive.profile import PROFILE
 from vadose.archive.record import Record
 from vadose.errors import UnreadableFileError, VadoseError, VadoseInputError, unknown_name
 
-EXPECTED = "a record (YAML or JSON), netCDF, a Zarr store, an ISMN folder or zip, an ESS-DIVE folder, or a package"
+EXPECTED = "a record (YAML or JSON), netCDF, a Zarr store, an ISMN folder or zip, an ESS-DIVE folder, a stream release, or a package"
 
 
 def kind(path: str | Path) -> str:
-    """`record`, `netcdf`, `zarr`, `ismn`, `essdive` or `package`. Raises UnreadableFileError saying what may be given."""
+    """`record`, `netcdf`, `zarr`, `ismn`, `essdive`, `release` or `package`. Raises UnreadableFileError saying what may be given."""
     place = Path(path)
     if place.is_dir():
         if (place / "bagit.txt").is_file():
             return "package"
+        if (place / "release.json").is_file():
+            return "release"
         if any((place / n).is_file() for n in ("zarr.json", ".zgroup", ".zattrs")):
             return "zarr"
         if (place / "InstallationMethods.csv").is_file():
@@ -47,6 +49,8 @@ def read_record(path: str | Path) -> Record:
         return _written(place)
     if found == "package":
         return _package(place)
+    if found == "release":
+        return release_record.read_record(place)
     if found == "ismn":
         return ismn_series.read_record(place)
     if found == "essdive":

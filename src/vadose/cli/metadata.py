@@ -52,6 +52,17 @@ def template() -> None:
 
 
 @command.command()
+@click.argument("source", type=click.Path(exists=True, path_type=Path))
+def extract(source: Path) -> None:
+    """What a file, folder or release says of itself, as a record to complete."""
+    import yaml
+
+    from vadose.archive.kinds import read_record
+
+    click.echo(yaml.safe_dump(read_record(source), sort_keys=False, allow_unicode=True), nl=False)
+
+
+@command.command()
 def schema() -> None:
     """The profile as JSON Schema, for editors and other programs."""
     from vadose.archive.profile import json_schema

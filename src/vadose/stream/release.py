@@ -20,7 +20,7 @@ from vadose.qc import FLAGS
 from vadose.stream import judge
 from vadose.stream.aggregate import aggregate, plot_means
 from vadose.stream.design import read_design
-from vadose.stream.flags import STREAM_FLAGS
+from vadose.stream.flags import DROPPED, STREAM_FLAGS
 from vadose.stream.ingest import settings
 from vadose.stream.table import Table
 
@@ -91,6 +91,7 @@ def release(root: str | Path, level: str, version: str, *, form: str = "parquet"
                 out = rows.select(COLUMNS[level])
             _write(work, f"{site}_{plot}_{year}_{variable}_{level}_{version}", out, form)
         _explain(base, work, level, version, number, design, [g[2] for g in groups])
+        _availability(table, number).to_csv(work / "availability.csv", index=False)
         _manifest(work)
         work.replace(final)
     except BaseException:
@@ -149,6 +150,7 @@ def _explain(base: Path, work: Path, level: str, version: str, number: int, desi
     (work / "README.txt").write_text(
         f"Sensor stream, level {level} ({said}), version {version}.\n\nOne file a site, plot, year and variable: SITE_PLOT_YEAR_VARIABLE_{level}_{version}.\n"
         "columns.csv says what each column is, variables.csv gives units and limits, sources.csv the logger files (sha256),\n"
+        "availability.csv how many values each sensor has in each month and how many are in doubt,\n"
         "changes.json what differs from the version before. Times are UTC. Missing: empty in parquet, -9999 or N/A in CSV.\n"
         "manifest-sha256.txt holds the hash of every file; check it with: sha256sum -c manifest-sha256.txt\n"
     )
@@ -170,6 +172,18 @@ def _changes(folder: Path, version: str, digests: dict[str, str]) -> dict:
     new = {k.replace(version, "*"): v for k, v in digests.items()}
     changed = sorted(k for k in new if k in old and new[k] != old[k])
     return {"since": last, "added": sorted(new.keys() - old), "removed": sorted(old.keys() - new), "changed": changed}
+
+
+def _availability(table: Table, version: int) -> pd.DataFrame:
+    """How many readings each sensor has in each month, and how many of them are in doubt."""
+    rows = table.read(columns=["site", "plot", "sensor", "variable", "month", "value", "flag"], version=version)
+    doubt = compute.greater(compute.bit_wise_and(rows["flag"], pa.scalar(DROPPED, pa.int32())), 0)
+    counted = rows.append_column("doubt", doubt.cast(pa.int64())).group_by(
+        ["site", "plot", "sensor", "variable", "month"]
+    )
+    sums = counted.aggregate([("value", "count"), ("doubt", "sum")]).to_pandas()
+    sums = sums.rename(columns={"value_count": "values", "doubt_sum": "in_doubt"})
+    return sums.sort_values(["site", "plot", "sensor", "variable", "month"], ignore_index=True)
 
 
 def _sha(path: Path) -> str:
