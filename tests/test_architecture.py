@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "vadose"
 #: Each line may import from the lines above it. A package on the same line is a neighbor, not a supplier.
 LAYERS = [
     {"typing", "errors", "constants"},
-    {"vocabulary", "units", "cf", "ease"},
+    {"vocabulary", "units", "cf", "ease", "grid"},
     {"physics", "metrics"},
     {"world"},
     {"harmonize", "qc", "diagnostics"},
@@ -33,6 +33,7 @@ LAYERS = [
 ARROWS = {
     ("units", "vocabulary"): "units of a named variable",
     ("cf", "vocabulary"): "attributes of a named variable",
+    ("grid", "ease"): "EASE-Grid 2.0 is one of the grids",
     ("diagnostics", "harmonize"): "anomalies and percentiles are the diagnostics' input",
     ("qc", "harmonize"): "checks on climatologies",
     ("hub", "config"): "settings are read once and passed down",
@@ -79,6 +80,7 @@ SCIENCE = {
     "vocabulary",
     "units",
     "cf",
+    "grid",
     "physics",
     "metrics",
     "harmonize",

@@ -13,7 +13,7 @@ import xarray as xr
 from vadose import report, world
 from vadose.benchmark import read, run
 from vadose.benchmark.recipe import parse
-from vadose.benchmark.run import BASELINE
+from vadose.benchmark.runner import BASELINE
 from vadose.errors import StudyError
 from vadose.world import layouts, observe
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from scipy.spatial import cKDTree
 
 from vadose.errors import DimensionError, VadoseInputError
-from vadose.harmonize.grid import Grid
+from vadose.grid import Grid
 
 #: A nearest center counts as the cell itself within this many typical spacings.
 REACH = 1.0
@@ -171,6 +170,8 @@ def nearest(
     lat: np.ndarray, lon: np.ndarray, to_lat: np.ndarray, to_lon: np.ndarray, *, reach: float = REACH
 ) -> np.ndarray:
     """Position of the center nearest to each place, by distance on the sphere; -1 beyond `reach` typical spacings of the centers."""
+    from scipy.spatial import cKDTree  # two grids meet without it
+
     tree = cKDTree(_xyz(lat, lon))
     distance, at = tree.query(_xyz(to_lat, to_lon))
     if lat.size > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,11 @@ import xarray as xr
 
 from vadose.benchmark import scores as scoring
 from vadose.benchmark.cells import Cells, meet
-from vadose.benchmark.state import MONTHS, Axis, Second, State, common_months, measure, measure_again
+from vadose.benchmark.state import MONTHS, Axis, State, common_months, measure
 from vadose.typing import Rng
+
+if TYPE_CHECKING:
+    from vadose.benchmark.second import Second
 
 #: Side of the blocks of cells that are drawn together for intervals [degrees].
 BLOCK = 5.0
@@ -49,10 +52,14 @@ def pair(
     scoring.check_units(reference, other)
     cells = meet(reference, other, land=land)
     axis = common_months(reference, other, period=period, climatology=True)
-    state = measure(reference, other, cells, axis, error=error)
+    state = measure(reference, other, cells, axis, error=error, extremes=second)
     named = dict(regions or {"all": lambda lat, lon: np.ones(lat.size, bool)})
     inside = np.stack([np.asarray(f(cells.lat, cells.lon), bool) for f in named.values()])
-    again = measure_again(reference, other, cells, axis, state, inside, error=error) if second else None
+    again = None
+    if second:
+        from vadose.benchmark.second import measure_again  # loads a compiler, which schemes of one pass do without
+
+        again = measure_again(reference, other, cells, axis, state, inside, error=error)
     return Pair(cells, axis, state, again, tuple(named), inside, str(reference.attrs.get("units", "1")))
 
 

@@ -24,7 +24,7 @@ from vadose.benchmark.records import record
 from vadose.errors import PlatformError, VadoseError
 
 if TYPE_CHECKING:
-    from vadose.benchmark.run import Results
+    from vadose.benchmark.runner import Results
 
 #: Our score -> words that its name in ilamb3 begins with.
 THEIRS = {

@@ -22,7 +22,7 @@ import vadose
 from vadose.benchmark import scores as scoring
 
 if TYPE_CHECKING:
-    from vadose.benchmark.run import Results
+    from vadose.benchmark.runner import Results
 
 TABLES = ("scores", "summary", "curves", "interactions", "weights", "constraint", "engine")
 PACKAGES = ("numpy", "xarray", "dask", "pandas", "numba", "scipy", "zarr")

@@ -84,7 +84,7 @@ def _files(source: Source) -> xr.Dataset:
         return parts[0] if len(parts) == 1 else xr.concat(parts, "station", join="outer")
     by_variables: dict[frozenset, list[xr.Dataset]] = {}
     for name in names:
-        raw = xr.open_zarr(name, consolidated=None) if name.rstrip("/").endswith(".zarr") else xr.open_dataset(name)
+        raw = _raw(name)
         if "time" not in raw.dims:
             continue
         one = products.standardize(raw.chunk(time=CHUNK), str(source.product))
@@ -98,6 +98,18 @@ def _files(source: Source) -> xr.Dataset:
         for p in by_variables.values()
     ]
     return xr.merge([_months(d) for d in joined], join="outer", compat="override", combine_attrs="override")
+
+
+def _raw(name: str) -> xr.Dataset:
+    """A file or Zarr store, lazily. netCDF-4 through h5netcdf, which holds 1 MB of a variable where netCDF4 holds 64 MB of each file."""
+    if name.rstrip("/").endswith(".zarr"):
+        return xr.open_zarr(name, consolidated=None)
+    local = Path(name)
+    if local.is_file():
+        with local.open("rb") as head:
+            if head.read(8) == b"\x89HDF\r\n\x1a\n":
+                return xr.open_dataset(name, engine="h5netcdf")
+    return xr.open_dataset(name)
 
 
 def _months(data: xr.Dataset) -> xr.Dataset:

@@ -14,13 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vadose.benchmark.cells import Cells
-from vadose.benchmark.state import MONTHS, Second, State
+from vadose.benchmark.state import MONTHS, State
 from vadose.errors import VadoseInputError, unknown_name
+
+if TYPE_CHECKING:
+    from vadose.benchmark.second import Second
 
 YEAR = 365.0
 #: Below this share of its mean a reference does not vary enough to be scored against: the cell is left out and counted.

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import xarray as xr
-from numba import njit
 
 from vadose.benchmark.cells import Cells, space
 from vadose.errors import TimeAxisError
 
 MONTHS = 12
-BINS = 25
 #: Values of one block of time that are in memory at once, for each of both records.
 BLOCK_VALUES = 3_000_000
+#: Cells that are computed together.
+SLAB = 2048
 
 
 @dataclass(frozen=True)
@@ -41,21 +43,33 @@ class State:
     seen: np.ndarray
     steps: int
 
-    @property
+    @cached_property
     def total(self) -> np.ndarray:
         """Weight of each cell; NaN where no common value."""
         total = self.weight.sum(axis=0)
         return np.where(total > 0, total, np.nan)
 
+    @cached_property
+    def means(self) -> np.ndarray:
+        """Time means (2, cell)."""
+        return np.stack([np.einsum("mc,mc->c", self.weight, self.cycle[k]) / self.total for k in (0, 1)])
+
     def mean(self, source: int) -> np.ndarray:
         """Time mean of each cell."""
-        return np.nansum(self.weight * np.nan_to_num(self.cycle[source]), axis=0) / self.total
+        return self.means[source]
+
+    @cached_property
+    def _cycle_moments(self) -> np.ndarray:
+        out = np.zeros((3, self.weight.shape[1]))
+        for m in range(MONTHS):
+            dx, dy = self.cycle[0, m] - self.means[0], self.cycle[1, m] - self.means[1]
+            w = self.weight[m] / self.total
+            out += np.stack([w * dx * dx, w * dy * dy, w * dx * dy])
+        return out
 
     def cycle_moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Variances and covariance of the mean annual cycles about their means."""
-        total = self.total
-        a, b = (np.nan_to_num(self.cycle[k] - self.mean(k)) for k in (0, 1))
-        return tuple((self.weight * p).sum(axis=0) / total for p in (a * a, b * b, a * b))  # type: ignore[return-value]
+        return tuple(self._cycle_moments)  # type: ignore[return-value]
 
     def departures(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Variances and covariance of what departs from the mean annual cycle."""
@@ -95,44 +109,6 @@ def combine(a: State, b: State) -> State:
         weight, a.cycle + delta * (b.weight / safe), a.within + b.within + np.stack(between),
         np.minimum(a.low, b.low), np.maximum(a.high, b.high), a.n + b.n, mixed, a.seen + b.seen, a.steps + b.steps,
     )  # fmt: skip
-
-
-@njit(cache=True, nogil=True)
-def _pass(
-    ref, other, sigma, with_sigma, at_ref, at_other, month, length, weight, cycle, within, low, high, n, error, seen
-):
-    for t in range(ref.shape[0]):
-        m, w = month[t], length[t]
-        for c in range(at_ref.size):
-            if at_ref[c] < 0:
-                continue
-            x = ref[t, at_ref[c]]
-            if np.isfinite(x):
-                seen[0, c] += 1.0
-            if at_other[c] < 0:
-                continue
-            y = other[t, at_other[c]]
-            if np.isfinite(y):
-                seen[1, c] += 1.0
-            if not (np.isfinite(x) and np.isfinite(y)):
-                continue
-            n[c] += 1.0
-            total = weight[m, c] + w
-            weight[m, c] = total
-            dx, dy = x - cycle[0, m, c], y - cycle[1, m, c]
-            cycle[0, m, c] += dx * w / total
-            cycle[1, m, c] += dy * w / total
-            ex, ey = x - cycle[0, m, c], y - cycle[1, m, c]
-            within[0, c] += w * dx * ex
-            within[1, c] += w * dy * ey
-            within[2, c] += w * dx * ey
-            low[0, c], high[0, c] = min(low[0, c], x), max(high[0, c], x)
-            low[1, c], high[1, c] = min(low[1, c], y), max(high[1, c], y)
-            if with_sigma:
-                u = sigma[t, at_ref[c]]
-                if np.isfinite(u):
-                    error[0, c] += w * u
-                    error[1, c] += w * u * u
 
 
 @dataclass(frozen=True)
@@ -191,18 +167,31 @@ def _when(key):
     return f"{key.min() // MONTHS}-{key.min() % MONTHS + 1:02d} to {key.max() // MONTHS}-{key.max() % MONTHS + 1:02d}"
 
 
-def _blocks(reference: xr.DataArray, other: xr.DataArray, sigma: xr.DataArray | None, axis: Axis) -> Iterator[tuple]:
+def in_blocks(
+    reference: xr.DataArray, other: xr.DataArray, error: xr.DataArray | None, axis: Axis
+) -> Iterator[tuple[slice, list[np.ndarray]]]:
     """Both records and the standard error by blocks of time, as (step, place): all that is ever in memory of them."""
-    per_step = max(
-        int(np.prod([reference.sizes[d] for d in space(reference)])),
-        int(np.prod([other.sizes[d] for d in space(other)])),
-    )
-    size = max(1, BLOCK_VALUES // per_step)
-    for start in range(0, axis.month.size, size):
-        part = slice(start, start + size)
+    larger, at = max(((reference, axis.reference), (other, axis.other)), key=lambda pair: pair[0].size)
+    per_step = max(int(np.prod([r.sizes[d] for d in space(r)])) for r in (reference, other))
+    for part in _cuts(larger, at, max(1, BLOCK_VALUES // per_step)):
         arrays = [_load(reference, axis.reference[part]), _load(other, axis.other[part])]
-        arrays.append(arrays[0][:1, :1] if sigma is None else _load(sigma, axis.reference[part]))
+        arrays.append(arrays[0][:1, :1] if error is None else _load(error, axis.reference[part]))
         yield part, arrays
+
+
+def _cuts(record: xr.DataArray, at: np.ndarray, steps: int) -> Iterator[slice]:
+    """Parts of about `steps` of the positions `at`, cut between the chunks of a lazy record so that none is read twice."""
+    ends = np.cumsum(dict(zip(record.dims, record.chunks, strict=True))["time"]) if record.chunks else None
+    start = 0
+    while start < at.size:
+        stop = min(start + steps, at.size)
+        if ends is not None and stop < at.size:
+            chunk = np.searchsorted(ends, at[start : start + 2 * steps], side="right")
+            between = 1 + start + np.flatnonzero(np.diff(chunk))
+            before = between[between <= stop]
+            stop = int(before[-1] if before.size else between[0] if between.size else stop)
+        yield slice(start, stop)
+        start = stop
 
 
 def _load(data, at):
@@ -216,88 +205,147 @@ def _load(data, at):
 
 
 def measure(
-    reference: xr.DataArray, other: xr.DataArray, cells: Cells, axis: Axis, *, error: xr.DataArray | None = None
-) -> State:
-    """The state of two monthly records on `cells`; `error` is the standard error of the reference. Reads each value once."""
-    out = empty(cells.size)
-    for part, (a, b, u) in _blocks(reference, other, error, axis):
-        _pass(
-            a, b, u, error is not None, cells.reference, cells.other, axis.month[part], axis.length[part],
-            out.weight, out.cycle, out.within, out.low, out.high, out.n, out.error, out.seen,
-        )  # fmt: skip
-    total = out.weight.sum(axis=0)
-    return replace(out, error=out.error / np.where(total > 0, total, 1.0), steps=int(axis.month.size))
-
-
-@dataclass(frozen=True)
-class Second:
-    """What the second pass adds: lag-one products of departures (2, cell) with their number, the squared centered error beyond the
-    reference's uncertainty (cell), and weighted distributions (region, 2, bin) on `edges` (region, bin + 1)."""
-
-    lag: np.ndarray
-    pairs: np.ndarray
-    beyond: np.ndarray
-    distribution: np.ndarray
-    edges: np.ndarray
-
-
-@njit(cache=True, nogil=True)
-def _again(ref, other, sigma, with_sigma, at_ref, at_other, month, length, follows, cycle, mean, last, lag, pairs, beyond, area, regions, lows, steps, hist):  # fmt: skip
-    for t in range(ref.shape[0]):
-        m, w = month[t], length[t]
-        for c in range(at_ref.size):
-            if at_ref[c] < 0 or at_other[c] < 0:
-                continue
-            x, y = ref[t, at_ref[c]], other[t, at_other[c]]
-            if not (np.isfinite(x) and np.isfinite(y)):
-                last[0, c], last[1, c] = np.nan, np.nan
-                continue
-            a, b = x - cycle[0, m, c], y - cycle[1, m, c]
-            if follows[t] and np.isfinite(last[0, c]):
-                lag[0, c] += a * last[0, c]
-                lag[1, c] += b * last[1, c]
-                pairs[c] += 1.0
-            last[0, c], last[1, c] = a, b
-            d = abs((y - mean[1, c]) - (x - mean[0, c]))
-            if with_sigma:
-                u = sigma[t, at_ref[c]]
-                if np.isfinite(u):
-                    d = max(d - u, 0.0)
-            beyond[c] += w * d * d
-            for r in range(regions.shape[0]):
-                if regions[r, c] and steps[r] > 0:
-                    for k in range(2):
-                        at = int(((x if k == 0 else y) - lows[r]) / steps[r])
-                        hist[r, k, min(max(at, 0), hist.shape[2] - 1)] += w * area[c]
-
-
-def measure_again(
     reference: xr.DataArray,
     other: xr.DataArray,
     cells: Cells,
     axis: Axis,
-    state: State,
-    regions: np.ndarray,
     *,
     error: xr.DataArray | None = None,
-    bins: int = BINS,
-) -> Second:
-    """The second pass; `regions` (region, cell) says which cells belong where."""
-    known = np.isfinite(state.total)
-    lows, steps = np.zeros(len(regions)), np.zeros(len(regions))
-    for r, inside in enumerate(regions):
-        here = inside & known
-        if here.any():
-            lows[r], high = state.low[:, here].min(), state.high[:, here].max()
-            steps[r] = (high - lows[r]) / bins * (1 + 1e-9)
-    mean = np.stack([state.mean(0), state.mean(1)])
-    last, lag = np.full((2, cells.size), np.nan), np.zeros((2, cells.size))
-    pairs, beyond, hist = np.zeros(cells.size), np.zeros(cells.size), np.zeros((len(regions), 2, bins))
-    for part, (a, b, u) in _blocks(reference, other, error, axis):
-        _again(
-            a, b, u, error is not None, cells.reference, cells.other, axis.month[part], axis.length[part], axis.follows[part],
-            state.cycle, mean, last, lag, pairs, beyond, cells.weight, np.ascontiguousarray(regions), lows, steps, hist,
+    extremes: bool = False,
+) -> State:
+    """The state of two monthly records on `cells`; `error` is the standard error of the reference. Reads each value once.
+
+    Without `extremes`, `low` and `high` stay infinite: only the second pass asks for them.
+    """
+    both = np.flatnonzero((cells.reference >= 0) & (cells.other >= 0))
+    counts = [np.zeros(int(np.prod([r.sizes[d] for d in space(r)]))) for r in (reference, other)]
+    sums = _Sums.none(both.size, extremes)
+    slabs = [_Slab.of(cells, both, start) for start in range(0, both.size, SLAB)]
+    for part, (a, b, u) in in_blocks(reference, other, error, axis):
+        for count, values in zip(counts, (a, b), strict=True):
+            finite = np.isfinite(values)
+            count += len(finite) if finite.all() else finite.sum(axis=0)
+        month, length = axis.month[part], axis.length[part]
+        for slab in slabs:
+            for steps in _years(month):
+                x, y = slab.take(a[steps], slab.reference), slab.take(b[steps], slab.other)
+                sigma = None if error is None else slab.take(u[steps], slab.reference)
+                sums.add(slab.at, _run(month[steps]), x, y, sigma, length[steps, None])
+    out = replace(_spread(sums.state(), both, cells.size), steps=int(axis.month.size))
+    reached = cells.reference >= 0
+    out.seen[0][reached] = counts[0][cells.reference[reached]]
+    out.seen[1][both] = counts[1][cells.other[both]]
+    return out
+
+
+@dataclass(frozen=True)
+class _Slab:
+    """Some cells at a time, so that what is computed of them stays in the processor's cache: where they are in the sums and in either record."""
+
+    at: slice
+    reference: slice | np.ndarray
+    other: slice | np.ndarray
+
+    @classmethod
+    def of(cls, cells: Cells, both: np.ndarray, start: int) -> _Slab:
+        here = both[start : start + SLAB]
+        return cls(slice(start, start + here.size), _run(cells.reference[here]), _run(cells.other[here]))
+
+    def take(self, values: np.ndarray, places: slice | np.ndarray) -> np.ndarray:
+        found = values[:, places] if isinstance(places, slice) else values.take(places, axis=1)
+        return found.astype(float)
+
+
+def _run(at: np.ndarray) -> slice | np.ndarray:
+    """Neighbors in a row as a slice, which copies nothing."""
+    return slice(int(at[0]), int(at[-1]) + 1) if (np.diff(at) == 1).all() else at
+
+
+def _years(month: np.ndarray) -> list[slice]:
+    """Steps in parts in which every calendar month comes once at most."""
+    cuts = [0, *(np.flatnonzero(np.diff(month) <= 0) + 1), month.size]
+    return [slice(int(a), int(b)) for a, b in pairwise(cuts)]
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Weighted sums of departures from `shift` (2, cell), the first value of each cell: no digits are lost to a large mean.
+
+    `first` (2, month, cell) of both records, `second` (3, cell) of their squares and product; the rest as in `State`.
+    """
+
+    shift: np.ndarray
+    weight: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    n: np.ndarray
+    error: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    extremes: bool
+
+    @classmethod
+    def none(cls, cells: int, extremes: bool) -> _Sums:
+        return cls(
+            np.full((2, cells), np.nan), np.zeros((MONTHS, cells)), np.zeros((2, MONTHS, cells)), np.zeros((3, cells)),
+            np.zeros(cells), np.zeros((2, cells)), np.full((2, cells), np.inf), np.full((2, cells), -np.inf), extremes,
         )  # fmt: skip
-    total = hist.sum(axis=-1, keepdims=True)
-    edges = lows[:, None] + steps[:, None] * np.arange(bins + 1)[None, :]
-    return Second(lag, pairs, beyond / state.total, hist / np.where(total > 0, total, 1.0), edges)
+
+    def add(
+        self, at: slice, months: slice | np.ndarray, x: np.ndarray, y: np.ndarray, sigma: np.ndarray | None, length: np.ndarray
+    ) -> None:  # fmt: skip
+        """Samples (step, cell) of different calendar months; `length` (step, 1) are their weights."""
+        known = np.isfinite(x + y)
+        whole = bool(known.all())
+        shift = self.shift[:, at]
+        if np.isnan(shift[0]).any():
+            begins = np.isnan(shift[0]) & known.any(axis=0)
+            step = known.argmax(axis=0)[begins]
+            for k, values in enumerate((x, y)):
+                shift[k, begins] = values[step, begins]
+        if self.extremes:
+            for k, values in enumerate((x, y)):
+                self.low[k, at] = np.minimum(self.low[k, at], np.where(known, values, np.inf).min(axis=0))
+                self.high[k, at] = np.maximum(self.high[k, at], np.where(known, values, -np.inf).max(axis=0))
+        x -= shift[0]
+        y -= shift[1]
+        if not whole:
+            x, y = np.where(known, x, 0.0), np.where(known, y, 0.0)
+        wx, wy = length * x, length * y
+        for sums, added in (
+            (self.weight[:, at], length if whole else length * known),
+            (self.first[0, :, at], wx),
+            (self.first[1, :, at], wy),
+        ):
+            sums[months] += added
+        for sums, (a, b) in zip(self.second[:, at], ((wx, x), (wy, y), (wx, y)), strict=True):
+            sums += np.einsum("tc,tc->c", a, b)
+        self.n[at] += x.shape[0] if whole else known.sum(axis=0)
+        if sigma is not None:
+            u = np.where(known & np.isfinite(sigma), sigma, 0.0)
+            self.error[:, at] += (length * u).sum(axis=0), (length * u * u).sum(axis=0)
+
+    def state(self) -> State:
+        """Mean cycles and co-moments about them; the sums are used up."""
+        safe, total = np.where(self.weight > 0, self.weight, 1.0), self.weight.sum(axis=0)
+        a, b = self.first
+        between = [np.einsum("mc,mc,mc->c", p, q, 1 / safe) for p, q in ((a, a), (b, b), (a, b))]
+        within = self.second - between
+        within[:2] = np.maximum(within[:2], 0.0)  # of a record without departures, rounding
+        for k in (0, 1):
+            self.first[k] /= safe
+            self.first[k] += np.where(self.weight > 0, self.shift[k], 0.0)
+        return State(
+            self.weight, self.first, within, self.low, self.high, self.n,
+            self.error / np.where(total > 0, total, 1.0), np.zeros_like(self.shift), 0,
+        )  # fmt: skip
+
+
+def _spread(state: State, at: np.ndarray, cells: int) -> State:
+    """A state of some cells as that of all: the rest has no data."""
+    if at.size == cells:
+        return state
+    whole = empty(cells)
+    for name in ("weight", "cycle", "within", "low", "high", "n", "error"):
+        getattr(whole, name)[..., at] = getattr(state, name)
+    return whole

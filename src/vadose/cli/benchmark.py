@@ -37,7 +37,7 @@ def command(recipe: Path, output: Path, engine: str, workers: int | None, quiet:
 
     from vadose import report
     from vadose.benchmark.recipe import read
-    from vadose.benchmark.run import run
+    from vadose.benchmark.runner import run
 
     the = read(recipe)
     with contextlib.ExitStack() as stack:

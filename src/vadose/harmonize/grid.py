@@ -8,103 +8,14 @@ always returned; a cell is kept where at least `minimum` of its area has values.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import xarray as xr
 from numba import njit
 
-from vadose import ease
-from vadose.errors import DimensionError, VadoseInputError, unknown_name
+from vadose.errors import VadoseInputError, unknown_name
+from vadose.grid import Grid
 from vadose.metrics.threads import by_rows
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Centers of rows and columns [degrees] and their edges; `dims` are the names of its axes."""
-
-    lat: np.ndarray
-    lon: np.ndarray
-    lat_edges: np.ndarray
-    lon_edges: np.ndarray
-    dims: tuple[str, str] = ("lat", "lon")
-
-    @classmethod
-    def regular(cls, bbox: tuple[float, float, float, float], resolution: float) -> Grid:
-        """Cells of `resolution` degrees filling west, south, east, north."""
-        west, south, east, north = bbox
-        rows, columns = round((north - south) / resolution), round((east - west) / resolution)
-        if (
-            rows < 1
-            or columns < 1
-            or abs(rows * resolution - (north - south)) > 1e-6
-            or abs(columns * resolution - (east - west)) > 1e-6
-        ):
-            raise VadoseInputError(f"bbox {bbox} is not a whole number of {resolution} degree cells")
-        lat_edges, lon_edges = south + resolution * np.arange(rows + 1), west + resolution * np.arange(columns + 1)
-        return cls((lat_edges[:-1] + lat_edges[1:]) / 2, (lon_edges[:-1] + lon_edges[1:]) / 2, lat_edges, lon_edges)
-
-    @classmethod
-    def gaussian(cls, rows: int, columns: int | None = None) -> Grid:
-        """The full Gaussian grid of `rows` parallels (N80 has 160), from north to south; columns start at 0 degrees.
-
-        Edges hold the areas of the quadrature's weights, so area integrals are those of the spectral model.
-        """
-        if rows < 2 or rows % 2:
-            raise VadoseInputError(f"a Gaussian grid has an even number of rows, got {rows}")
-        columns = columns or 2 * rows
-        nodes, shares = np.polynomial.legendre.leggauss(rows)
-        edges = np.rad2deg(np.arcsin(np.clip(np.concatenate([[-1.0], -1.0 + np.cumsum(shares)]), -1.0, 1.0)))[
-            ::-1
-        ].copy()
-        edges[0], edges[-1] = 90.0, -90.0
-        lon = 360.0 * np.arange(columns) / columns
-        lon_edges = 360.0 * (np.arange(columns + 1) - 0.5) / columns
-        return cls(np.rad2deg(np.arcsin(nodes))[::-1].copy(), lon, edges, lon_edges)
-
-    @classmethod
-    def ease2(cls, name: str) -> Grid:
-        """A global EASE-Grid 2.0 such as M36; rows run from north to south."""
-        g = ease.grid(name)
-        if g.polar:
-            raise VadoseInputError(f"{name} is polar: its rows are not parallels; use vadose.harmonize.Mesh.ease2")
-        lat_edges, _ = ease.inverse(name, np.zeros(g.rows + 1), g.y0 - np.arange(g.rows + 1) * g.cell)
-        _, lon_edges = ease.inverse(name, g.x0 + np.arange(g.columns + 1) * g.cell, np.zeros(g.columns + 1))
-        lat, lon = ease.centers(name)
-        return cls(lat, lon, lat_edges, lon_edges, ("y", "x"))
-
-    @classmethod
-    def of(cls, data: xr.DataArray | xr.Dataset) -> Grid:
-        """The grid of an array with one-dimensional lat and lon; edges lie midway unless `lat_bnds`, `lon_bnds` are given."""
-        if (
-            "lat" not in data.coords
-            or "lon" not in data.coords
-            or data["lat"].ndim != 1
-            or data["lon"].ndim != 1
-            or data["lat"].dims == data["lon"].dims
-        ):
-            raise DimensionError(
-                "regridding needs one-dimensional lat and lon on axes of their own; for other cells use vadose.harmonize.Mesh "
-                "with weights and remap, for values at points vadose.harmonize.match.at_points"
-            )
-        lat, lon = data["lat"].values.astype(float), data["lon"].values.astype(float)
-        dims = (str(data["lat"].dims[0]), str(data["lon"].dims[0]))
-        if min(lat.size, lon.size) < 2:
-            raise DimensionError("a grid needs at least two rows and two columns to know its cell size")
-        return cls(lat, lon, np.clip(_midway(lat), -90, 90), _midway(lon), dims)
-
-    @cached_property
-    def area(self) -> np.ndarray:
-        """Cell areas on the unit sphere (rows, columns)."""
-        return (
-            np.abs(np.diff(np.sin(np.deg2rad(self.lat_edges))))[:, None]
-            * np.abs(np.diff(np.deg2rad(self.lon_edges)))[None, :]
-        )
-
-
-def _midway(centers):
-    inner = (centers[:-1] + centers[1:]) / 2
-    return np.concatenate([[2 * centers[0] - inner[0]], inner, [2 * centers[-1] - inner[-1]]])
 
 
 @dataclass(frozen=True)
@@ -149,6 +60,31 @@ def _add(line, w, total, known):
 
 
 @njit(cache=True, nogil=True)
+def _add_four(a, b, c, d, w, total, known):
+    """`_add` of four rows in that order, so that sums are loaded and stored once for all four."""
+    wa, wb, wc, wd = w[0], w[1], w[2], w[3]
+    for j in range(a.size):
+        t, k = total[j], known[j]
+        v = float(a[j])
+        good = v == v
+        t += wa * v if good else 0.0
+        k += wa if good else 0.0
+        v = float(b[j])
+        good = v == v
+        t += wb * v if good else 0.0
+        k += wb if good else 0.0
+        v = float(c[j])
+        good = v == v
+        t += wc * v if good else 0.0
+        k += wc if good else 0.0
+        v = float(d[j])
+        good = v == v
+        t += wd * v if good else 0.0
+        k += wd if good else 0.0
+        total[j], known[j] = t, k
+
+
+@njit(cache=True, nogil=True)
 def _conservative(data, rs, ri, rw, cs, ci, cw, minimum, area, out, fraction):
     """data (steps, rows, columns): sum of overlap areas times values over sum of overlap areas with values.
 
@@ -165,8 +101,13 @@ def _conservative(data, rs, ri, rw, cs, ci, cw, minimum, area, out, fraction):
         for r in range(rows):
             total[:] = 0.0
             known[:] = 0.0
-            for a in range(rs[r], rs[r + 1]):
-                _add(data[s, ri[a], first:last], rw[a], total, known)
+            a = rs[r]
+            while a + 4 <= rs[r + 1]:
+                part = data[s, :, first:last]
+                _add_four(part[ri[a]], part[ri[a + 1]], part[ri[a + 2]], part[ri[a + 3]], rw[a : a + 4], total, known)
+                a += 4
+            for rest in range(a, rs[r + 1]):
+                _add(data[s, ri[rest], first:last], rw[rest], total, known)
             for c in range(columns):
                 above, below = 0.0, 0.0
                 for b in range(cs[c], cs[c + 1]):
