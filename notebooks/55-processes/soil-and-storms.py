@@ -46,7 +46,7 @@ out = convection.ctp_hilow(
     surface_t,
     ground_q,
 )
-fig, axis = plt.subplots(figsize=(8, 4.6), layout="constrained")
+fig, axis = plt.subplots(figsize=(10, 4.6), layout="constrained")
 palette = ["#999999", "#56B4E9", "#E69F00", "#0072B2", "#D55E00", "#009E73"]
 for k, name in enumerate(convection.CLASSES):
     part = out.convection_class == k
@@ -58,7 +58,7 @@ axis.set(
     ylabel="convective triggering potential (J kg⁻¹)",
     title="Mornings by what soil could do",
 )
-axis.legend(fontsize=8)
+axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0))
 
 # %% [markdown]
 # ## How strongly does evaporation trigger rain?

@@ -44,7 +44,7 @@ right.legend(fontsize=8)
 
 # %% [markdown]
 # ## What the choice means on a map
-# Mean response of July 2017 over the synthetic Earth: the spread between functions is as large as the signal.
+# Mean response of July 2017 over the synthetic Earth, and how far four functions disagree about it.
 
 # %%
 july = world.demo().sel(time="2017-07")
@@ -56,6 +56,9 @@ maps = {
 stack = xr.concat(list(maps.values()), pd.Index(list(maps), name="response"))
 fig, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
 stack.mean("response").plot(ax=axes[0], cmap="viridis", cbar_kwargs={"label": "response (1)"})
+print(
+    f"sd of the mean over the map: {float(stack.mean('response').std()):.2f}; sd between functions, mean: {float(stack.std('response').mean()):.2f}"
+)
 stack.std("response").plot(ax=axes[1], cmap="cividis", cbar_kwargs={"label": "sd between functions (1)"})
 for axis, title in zip(axes, ("mean of four functions", "their disagreement"), strict=True):
     axis.set(title=title, xlabel="longitude (°E)", ylabel="latitude (°N)")
@@ -101,6 +104,11 @@ else:
     print("No tower file beside the checkout: this part was left out.")
 
 # %% [markdown]
+# **Which one?** In the synthetic fluxes, the one that made them, by far. At the tower DAMM is first and CENTURY close behind, yet the one peaks at
+# 0.275 m³ m⁻³ and the other rises to saturation: these data do not say whether wet soil slows the breath. All five miss by about 1.1 gC m⁻² d⁻¹,
+# within 2 % of each other; `delta` tells them apart only because it counts 1107 days as independent, which days are not. On the map the
+# functions disagree by 0.15 where places differ by 0.18: the choice matters about as much as where you are.
+#
 # ## What next
 # - [Do plants answer to dry years as to dry places?](space-and-time.ipynb)
 #

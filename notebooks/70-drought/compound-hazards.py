@@ -47,6 +47,9 @@ pd.DataFrame(
         name: {
             "mean factor": float(r.multiplication_factor.mean()),
             "mean 90 % interval": f"{float(r.multiplication_factor_low.mean()):.2f} - {float(r.multiplication_factor_high.mean()):.2f}",
+            "intervals that hold 1 (of 36)": int(
+                ((r.multiplication_factor_low < 1) & (r.multiplication_factor_high > 1)).sum()
+            ),
             "cells with p < 0.05 (of 36)": int((r.p_value < 0.05).sum()),
         }
         for name, r in results.items()
@@ -54,6 +57,9 @@ pd.DataFrame(
 ).T
 
 # %% [markdown]
+# **Yes, and the method says how surely.** Without feedback dry soil and heat meet 1.3 times as often as by chance, a factor whose interval still holds
+# 1 in most cells; with the planted feedback twice as often, in nearly every cell. Of 36 independent cells two would be dotted by chance.
+#
 # ## Events in space and time
 # Days in a drought (below the 20th percentile for ten days) and a heat wave (above the 90th for three) at once; cells that touch belong
 # together.
@@ -94,7 +100,7 @@ a, b = np.meshgrid(axis_u, axis_u)
 fig, axes = plt.subplots(1, 2, figsize=(10, 4.4), layout="constrained", sharey=True)
 for axis, (name, (u, v, fitted)) in zip(axes, shown.items(), strict=True):
     both_above = 1 - a - b + fitted.cdf(a, b)
-    lines = axis.contour(a, b, 1 / np.maximum(both_above, 1e-4), levels=[2, 5, 10, 20, 50], cmap="cividis")
+    lines = axis.contour(a, b, 1 / np.maximum(both_above, 1e-4), levels=[2, 5, 10, 20], cmap="cividis")
     axis.clabel(lines, fmt="%d y")
     axis.plot(u, v, "o", color="#D55E00")
     axis.set(xlabel="rank of dryness (1)", ylabel="rank of heat (1)", title=f"{name}: {fitted.family}")
