@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
-from vadose.physics import sfe, spectra, spectra_calibration, spectra_fit
-from vadose.products import ecostress, fluxnet, soil_spectra
+from vadose import constants
+from vadose.diagnostics import drought, event_table, pentad_percentile, to_pentads
+from vadose.physics import exponential_filter, saxton_rawls, sfe, spectra, spectra_calibration, spectra_fit, two_layer
+from vadose.products import ecostress, fluxnet, soil_spectra, uscrn
 
 
 def fraction_skill(tower):
@@ -72,3 +75,36 @@ def test_ecostress_beside_towers(shared_data):
     error = (out.latent_heat_flux_ecostress - out.latent_heat_flux).dropna("match")
     assert float(error.mean()) == pytest.approx(31, abs=0.6)
     assert float(error.std()) / np.sqrt(error.size) == pytest.approx(3, abs=0.4)
+
+
+def test_bucket_at_a_tower(shared_data):
+    pytest.importorskip("openpyxl")
+    tower = fluxnet.open(shared_data / "flux/fluxnet2015/FLX_US-AR1_FLUXNET2015_SUBSET_DD_2009-2012_1-3.xlsx")
+    energy = (tower.net_radiation - tower.ground_heat_flux).clip(0)
+    energy = energy.fillna(energy.groupby("time.month").mean("time").sel(month=tower.time.dt.month))
+    reference = sfe.equilibrium_fraction(tower.air_temperature, tower.surface_air_pressure, alpha=1.26).clip(max=1.0)
+    heat = constants.vaporization_heat(tower.air_temperature)
+    demand = (reference * energy / heat).assign_attrs(units="kg m-2 s-1").rename("demand")
+    sand, clay = (xr.DataArray(v, attrs={"units": "1"}) for v in (0.40, 0.20))
+    soil = saxton_rawls(sand, clay, 0.02)
+    out = two_layer(
+        tower.precipitation_flux, demand, depths=(0.25, 0.75), infiltration_shape=6.0, porosity=soil.saturation_moisture,
+        field_capacity=soil.field_capacity, wilting_point=soil.wilting_point, conductivity=soil.conductivity, exponent=soil.exponent,
+    )  # fmt: skip
+    error = out.soil_moisture.isel(depth=0, drop=True) - tower.soil_moisture
+    measured = tower.latent_heat_flux / heat
+    share = float(out.evapotranspiration_flux.where(measured.notnull()).mean() / measured.mean())
+    assert (round(float(error.std()), 3), round(share, 2)) == (0.038, 0.87)
+
+
+def test_three_definitions_name_the_spring_of_2012(shared_data):
+    data = uscrn.open(shared_data / "uscrn/KS_Manhattan_6_SSW.csv").isel(station=0).sel(time=slice("2009-08-02", None))
+    theta = data.soil_moisture.sel(depth=0.10).interpolate_na("time", max_gap=pd.Timedelta(days=5))
+    root = exponential_filter(theta, 20.0).soil_water_index
+    p = pentad_percentile(to_pentads(root)).percentile
+    onsets = []
+    for found in (drought.drop(p), drought.decline(p), drought.volatility(root)):
+        table = event_table(found)
+        onsets.append(table.onset[(table.onset < "2012-07-01") & (table.end > "2012-06-01")].iloc[0])
+    assert max(onsets) - min(onsets) <= pd.Timedelta(days=10)
+    assert min(onsets) >= pd.Timestamp("2012-04-01")

@@ -122,7 +122,7 @@ def ctp_hilow(
     -------
     Dataset: `ctp` [J kg-1], between 100 and 300 hPa above ground; `hi_low` [K], dewpoint depression at 50 and 150 hPa above ground;
     `convection_class` (flag values of `CLASSES`, -1 missing). NaN where 300 hPa above ground is not reached or levels are missing over
-    more than 100 hPa.
+    more than 100 hPa. No standard error: that of the profile is the caller's. Lazy in, lazy out.
     """
     if "level" not in temperature.dims:
         raise DimensionError(f"temperature has no dimension 'level'; it has {temperature.dims}")

@@ -8,6 +8,7 @@ doi:10.1175/JHM-D-18-0198.1). `stress_drydown`: stress times speed of drying (FD
 experimental).
 
 Events come as arrays (event, ...) padded with missing values; `vadose.diagnostics.events.event_table` makes rows of them.
+They carry no standard error: add the error of the series to it, detect again, and count what stays (`events.event_skill`).
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ def two_layer(
     Returns
     -------
     Dataset with `soil_moisture` (time, depth, ...) [m3 m-3] and `evapotranspiration_flux`, `runoff_flux`, `drainage_flux`
-    (time, ...) [kg m-2 s-1]. Precipitation = ET + runoff + drainage + change of storage to rounding error.
+    (time, ...) [kg m-2 s-1], without standard errors: those of forcing and parameters rule, so run it with both redrawn. Precipitation = ET + runoff + drainage + change of storage to rounding error.
 
     Raises
     ------
