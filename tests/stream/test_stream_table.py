@@ -19,7 +19,7 @@ from vadose import stream
 from vadose.errors import VadoseInputError
 from vadose.stream import flags
 from vadose.stream.derive import layout
-from vadose.stream.latency import page, status
+from vadose.stream.latency import ago, page, status
 from vadose.stream.release import release
 from vadose.stream.table import to_grid
 
@@ -254,6 +254,11 @@ def test_l2_release_as_csv_follows_the_csv_rules(network):
     assert table["time"].iloc[0] == "2023-01-01T00:00:00Z"
     assert (table["value"] == -9999).any()
     assert not table.isna().any().any()
+
+
+@pytest.mark.parametrize(("hours", "words"), [(0.25, "15 min"), (5.25, "5.2 h"), (72, "3 days"), (24 * 365.25 * 3, "3.0 years"), (-1, "0 min")])  # fmt: skip
+def test_silence_is_told_in_the_unit_that_people_use(hours, words):
+    assert ago(hours) == words
 
 
 def test_status_page_names_silent_streams(network):

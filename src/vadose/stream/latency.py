@@ -57,6 +57,15 @@ def status(root: str | Path, *, now: np.datetime64 | None = None) -> list[Stream
     return sorted(out, key=lambda s: -s.hours_late)
 
 
+def ago(hours: float) -> str:
+    """A stretch of time in the unit that people would use."""
+    if hours < 1:
+        return f"{max(hours, 0) * 60:.0f} min"
+    if hours < 48:
+        return f"{hours:.1f} h"
+    return f"{hours / 24:.0f} days" if hours < 24 * 730 else f"{hours / 24 / 365.25:.1f} years"
+
+
 def page(root: str | Path, *, now: np.datetime64 | None = None) -> Path:
     """Write `status.html` below the root (atomic) and give its path."""
     base = Path(root)
@@ -72,8 +81,8 @@ def page(root: str | Path, *, now: np.datetime64 | None = None) -> Path:
         return f'<td class="m" style="background:rgba(0,70,120,{share:.2f})" title="{m}: {s.months.get(m, 0):,} values"></td>'
 
     rows = "".join(
-        f'<tr class="{"late" if s.alert else ""}"><td>{html.escape(s.stream)}</td><td>{str(s.last)[:16].replace("T", " ")}</td>'
-        f"<td>{'&#9888; ' if s.alert else ''}{s.hours_late:.1f}</td><td>{s.values:,}</td>{''.join(cell(s, m) for m in months)}</tr>"
+        f'<tr class="{"late" if s.alert else ""}"><td>{html.escape(s.stream)}</td><td>{"&#9888; " if s.alert else ""}{ago(s.hours_late)}</td>'
+        f"<td>{str(s.last)[:16].replace('T', ' ')}</td><td>{s.values:,}</td>{''.join(cell(s, m) for m in months)}</tr>"
         for s in states
     )
     listed = "".join(f"<li>{html.escape(t)}</li>" for t in troubles) or "<li>none</li>"
@@ -85,9 +94,9 @@ def page(root: str | Path, *, now: np.datetime64 | None = None) -> Path:
     text = f"""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>Sensor streams</title><style>
 body{{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1100px;color:#222}}.wide{{overflow-x:auto}}table{{border-collapse:collapse;font-size:13px}}td{{white-space:nowrap}}td:last-child:not(.m){{white-space:normal;min-width:14rem}}@media(max-width:700px){{body{{margin:1rem}}}}
 td,th{{padding:3px 10px;border-bottom:1px solid #ddd;text-align:left}}td.m{{padding:0;width:14px;border:1px solid #eee}}.late td{{background:#fff1e0}}</style>
-<h1>How late are the data?</h1><p>{len(states)} streams, {sum(s.values for s in states):,} values, {sum(s.alert for s in states)} silent for more than {LATE_HOURS:g} hours.
+<h1>How late are the data?</h1><p>{len(states)} stream{"" if len(states) == 1 else "s"}, {sum(s.values for s in states):,} values, {sum(s.alert for s in states)} silent for more than {LATE_HOURS:g} hours.
 Seen at {str(stamp)[:16].replace("T", " ")} UTC. Darker months hold more values.</p>
-<div class="wide"><table><tr><th>stream</th><th>last value (UTC)</th><th>hours ago</th><th>values</th><th colspan="{max(len(months), 1)}">{months[0] if months else ""} to {months[-1] if months else ""}</th></tr>{rows}</table></div>
+<div class="wide"><table><tr><th>stream</th><th>silent for</th><th>last value (UTC)</th><th>values</th><th colspan="{max(len(months), 1)}">{months[0] if months else ""} to {months[-1] if months else ""}</th></tr>{rows}</table></div>
 <h2>Waiting or not readable</h2><ul>{listed}</ul><h2>Bad rows ({len(bad)})</h2><div class="wide"><table><tr><th>file</th><th>line</th><th>why</th></tr>{shown}</table></div></html>"""
     final = base / "status.html"
     temporary = base / f".status.{os.getpid()}"
