@@ -10,8 +10,8 @@
 # # Did a flash drought come, and who says so?
 #
 # Some droughts take a season, some three weeks. Definitions differ in what must fall and how fast, and so do the events they name. In ten
-# minutes: five definitions on the same record, where they agree, a real station in Kansas through the drought of 2012, and the number that
-# matters for your use: how sure you can be that an event is one.
+# minutes: five definitions on the same record, where they agree, how noise makes and hides events, a real root zone in Kansas through the
+# drought of 2012, and a reanalysis over Hawaii.
 
 # %%
 import os
@@ -21,6 +21,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from vadose import units, world
 from vadose.diagnostics import drought, event_skill, event_table, pentad_percentile, to_pentads
@@ -51,17 +52,21 @@ et, pet = (
     to_pentads(units.convert(truth[n], "mm d-1")) for n in ("evapotranspiration_flux", "potential_evaporation_flux")
 )
 warm = truth.air_temperature
+limits = {
+    "critical_point": truth.wilting_point + 0.75 * (truth.field_capacity - truth.wilting_point),
+    "wilting_point": truth.wilting_point,
+}
 events = {
     "drop": drought.drop(percentile),
     "decline": drought.decline(percentile),
     "volatility": drought.volatility(rz, temperature=warm),
     "evaporative_stress": drought.evaporative_stress(et, pet),
-    "stress_drydown": drought.stress_drydown(
-        rz,
-        critical_point=truth.wilting_point + 0.75 * (truth.field_capacity - truth.wilting_point),
-        wilting_point=truth.wilting_point,
-    ),
+    "stress_drydown": drought.stress_drydown(rz, threshold=0.6, shortest=15, **limits),
 }
+published = drought.stress_drydown(rz, **limits)  # 0.71 for more than 30 days
+print(
+    f"stress_drydown: {int(published['count'].sum())} events at 0.71 and 30 days, {int(events['stress_drydown']['count'].sum())} at 0.6 and 15"
+)
 tables = {name: event_table(e) for name, e in events.items()}
 pd.DataFrame(
     {
@@ -92,7 +97,8 @@ below.set_yticks(range(5), list(tables))
 below.set(ylim=(-0.6, 4.6))
 
 # %% [markdown]
-# `stress_drydown` (experimental) names nothing here: 30 days above its threshold are rare in this form.
+# `stress_drydown` is experimental: its published equations were not seen. At the published limits our form names nothing, because soil that
+# has become dry no longer dries fast; the looser limits here are ours, to have something to compare.
 #
 # ## Do they name the same events?
 # Share of one definition's events (row) that overlap in time with an event of another (column), cell by cell.
@@ -139,34 +145,87 @@ for sd in (0.005, 0.01, 0.02, 0.04):
 pd.DataFrame(rows).T.round(2).rename_axis("daily sensor error")
 
 # %% [markdown]
-# ## A real station: Manhattan, Kansas
-# USCRN moisture at 10 cm from August 2009 to 2017, eight years: few for percentiles, so they carry a doubt. Winter is left out of the events by
-# the detectors' rules only where temperature is given.
+# A sensor error of 0.01 m³ m⁻³, which is better than most, loses two of three events. **So an event seen by one definition in one noisy record is
+# a hint; one that several definitions see, with an onset within weeks, is a flash drought.** That is the test for the station below.
+
+# %% [markdown]
+# ## A real root zone: Manhattan, Kansas
+# USCRN, August 2009 to 2017. The sensors at 5, 10 and 20 cm hold values; the root zone is the memory of 20 days of the one at 10 cm. Eight
+# years are few for percentiles.
 
 # %%
 station = REAL / "uscrn/KS_Manhattan_6_SSW.csv"
 if station.exists():
     data = uscrn.open(station).isel(station=0).sel(time=slice("2009-08-02", None))
     theta = data.soil_moisture.sel(depth=0.10).interpolate_na("time", max_gap=pd.Timedelta(days=5))
-    p = pentad_percentile(to_pentads(theta), n_min=15).percentile
+    root = exponential_filter(theta, 20.0).soil_water_index
+    p = pentad_percentile(to_pentads(root)).percentile
     real = {
         "drop": event_table(drought.drop(p)),
         "decline": event_table(drought.decline(p)),
-        "volatility": event_table(drought.volatility(theta, temperature=data.soil_temperature.sel(depth=0.10))),
+        "volatility": event_table(
+            drought.volatility(root, temperature=data.soil_temperature.sel(depth=0.10).interpolate_na("time"))
+        ),
     }
-    fig, (above, below) = plt.subplots(
-        2, 1, figsize=(12, 5), layout="constrained", sharex=True, gridspec_kw={"height_ratios": [2, 1]}
+    fig, axes = plt.subplots(
+        3, 1, figsize=(12, 6.4), layout="constrained", sharex=True, gridspec_kw={"height_ratios": [2, 2, 1.2]}
     )
-    above.plot(theta.time, theta, color="black", lw=0.8)
-    above.set(ylabel="moisture at 10 cm (m³ m⁻³)", title="Manhattan, Kansas (USCRN)")
+    axes[0].plot(theta.time, theta, color="0.6", lw=0.8, label="10 cm")
+    axes[0].plot(root.time, root, color="black", lw=1.2, label="root zone")
+    axes[0].set(ylabel="moisture (m³ m⁻³)", title="Manhattan, Kansas (USCRN)")
+    axes[0].legend(loc="lower left")
+    axes[1].plot(p.time, p, color="black", lw=1)
+    for level in (20, 40):
+        axes[1].axhline(level, color="0.7", lw=1, ls="--")
+    axes[1].set(ylabel="percentile of the root zone", ylim=(0, 100))
     for k, (name, t) in enumerate(real.items()):
         for _, row in t.iterrows():
-            below.plot([row.onset, row.end], [k, k], lw=7, solid_capstyle="butt", color=COLORS[name])
-    below.set_yticks(range(3), list(real))
-    below.set(ylim=(-0.6, 2.6))
-    display(real["decline"][["onset", "end", "duration", "minimum", "rate", "severity"]])  # noqa: F821
+            axes[2].plot([row.onset, row.end], [k, k], lw=7, solid_capstyle="butt", color=COLORS[name])
+    axes[2].set_yticks(range(3), list(real))
+    axes[2].set(ylim=(-0.6, 2.6))
+    deep = data.soil_moisture.sel(depth=0.20)
+    print(f"correlation of this root zone with the sensor at 20 cm: {float(xr.corr(root, deep)):.2f}")
+    named = [t[(t.onset < "2012-07-01") & (t.end > "2012-06-01")] for t in real.values()]
+    display(  # noqa: F821
+        pd.concat(named, keys=list(real), names=["definition", ""])[["onset", "end", "duration"]].rename_axis(
+            index={"definition": "events of June 2012 by"}
+        )
+    )
+    falls = real["decline"][["onset", "end", "duration", "minimum", "rate", "severity"]]
+    display(falls.round({"minimum": 1, "rate": 1, "severity": 1}))  # noqa: F821
 else:
     print("No USCRN file beside the checkout: this part was left out.")
+
+# %% [markdown]
+# All three name the spring of 2012, with onsets within ten days of each other: the flash drought that the central United States remember.
+# Autumn 2015 has three witnesses too, within 17 days; in summer 2014 they disagree by six weeks; every other event is missing from one
+# definition at least.
+
+# %% [markdown]
+# ## A reanalysis: ERA5-Land over Hawaii
+# 71 points, 2017 and 2018; root zone again as memory of the surface. Two years cannot make a percentile of a pentad, so neighbors within 25
+# days are pooled, and the result still carries the flag `short_record`: good for seeing the tool at work, not for a climatology.
+
+# %%
+land = REAL / "era5/era5_land_timeseries/0165.nc"
+if land.exists():
+    model = xr.open_dataset(land)
+    points = model.swvl1.where(model.swvl1 > 0).transpose("time", "locations").load()
+    points = points.assign_coords(time=points.time.dt.floor("D")).assign_attrs(units="m3 m-3")
+    place = pentad_percentile(to_pentads(exponential_filter(points, 20.0).soil_water_index), window=5)
+    fig, axis = plt.subplots(figsize=(12, 3.4), layout="constrained")
+    for name, detect in (("drop", drought.drop), ("decline", drought.decline)):
+        found = detect(place.percentile)
+        inside = [
+            int(((found.onset <= t) & (found.end >= t)).any("event").sum()) / points.sizes["locations"] * 100
+            for t in place.time.values
+        ]
+        axis.plot(place.time, inside, color=COLORS[name], label=f"{name}: {int(found['count'].sum())} events")
+    axis.set(ylabel="points in a flash drought (%)", ylim=(0, 100), title="ERA5-Land, Hawaii, root zone")
+    axis.legend()
+    print(f"points flagged short_record: {100 * float((place.percentile_flag == 1).mean()):.0f} %")
+else:
+    print("No ERA5-Land file beside the checkout: this part was left out.")
 
 # %% [markdown]
 # ## What next
