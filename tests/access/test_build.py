@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
-from smap_archive import AM, CHUNKS, SHAPE, STEPS, name_of, smap_like
+from smap_archive import CHUNKS, SHAPE, STEPS, name_of, smap_like
 
 import vadose
 from vadose.access import build, quality, validation, virtual
@@ -242,8 +242,10 @@ def test_validation_compares_chunks_with_h5py(archive):
     moved = {k: v.copy() for k, v in table.items()}
     moved["offset"][[0, 1]], moved["size"][[0, 1]] = moved["offset"][[1, 0]], moved["size"][[1, 0]]
     from vadose.access.credentials import Access
+    from vadose.access.recipe import load
 
-    assert "differs from what h5py reads" in quality.one_chunk(refs, "soil_moisture", 0, moved, (AM,), Access())
+    recipe = load(archive.catalog / archive.id)
+    assert "differs from what h5py reads" in quality.one_chunk(refs, "soil_moisture", 0, moved, recipe, Access())
 
 
 def test_a_changed_local_source_is_refused(archive):

@@ -124,7 +124,7 @@ def test_a_time_that_is_none_is_told(tmp_path, shared_data):
     assert build.build(tmp_path, "real").indexed == 0
 
 
-def test_grib_is_refused_with_its_name_not_read_as_something_else(tmp_path, shared_data):
+def test_grib_taken_for_netcdf_is_set_aside_with_its_name(tmp_path, shared_data):
     path = shared_data / "ncep" / "flxf2006040100.grb"
     build.add(tmp_path, "real", {"source": str(path), "format": "netcdf4"})
     outcome = build.build(tmp_path, "real")

@@ -32,6 +32,15 @@ BATCH = 64
 MOST_ERAS = 16
 #: Older versions that stay for `rollback`.
 KEEP = 3
+#: Media types of source files.
+MEDIA = {
+    "hdf5": "application/x-hdf5",
+    "netcdf4": "application/x-netcdf",
+    "netcdf3": "application/x-netcdf",
+    "grib": "application/wmo-GRIB2",
+    "tiff": "image/tiff; application=geotiff",
+    "zarr": "application/vnd.zarr",
+}
 Progress = Callable[[int, int, str], None]
 
 
@@ -248,20 +257,17 @@ def commit(
     for era, members in made:
         name = f"refs/{era.id}-{outcome.tag}.parq"
         parquet.write(era, recipe, home / name)
-        snapshot = virtual.write(
-            era,
-            recipe,
-            str(home / f"refs/{era.id}.icechunk"),
-            message=f"{len(members)} files",
-            tag=outcome.tag,
-            access=access,
-        )
+        ice: dict[str, str] = {}
+        if virtual.fits(era):
+            place = f"refs/{era.id}.icechunk"
+            words = f"{len(members)} files"
+            snapshot = virtual.write(era, recipe, str(home / place), message=words, tag=outcome.tag, access=access)
+            ice = {"icechunk": f"./{place}", "snapshot": snapshot}
         entries.append(
             {
                 "id": era.id,
                 "references": f"./{name}",
-                "icechunk": f"./refs/{era.id}.icechunk",
-                "snapshot": snapshot,
+                **ice,
                 **({} if recipe.places else {"start": _stamp(era.times[0]), "end": _stamp(era.times[-1])}),
                 "files": len(members),
             }
@@ -298,12 +304,13 @@ def _reference_assets(collection: dict[str, Any], entries: list[dict[str, Any]])
             "type": "application/vnd.apache.parquet",
             "roles": ["references", "index"],
         }
-        kept[f"icechunk-{k}"] = {
-            "href": entry["icechunk"],
-            "title": f"Virtual icechunk store, {period}",
-            "type": "application/vnd.zarr+icechunk",
-            "roles": ["data", "virtual"],
-        }
+        if "icechunk" in entry:
+            kept[f"icechunk-{k}"] = {
+                "href": entry["icechunk"],
+                "title": f"Virtual icechunk store, {period}",
+                "type": "application/vnd.zarr+icechunk",
+                "roles": ["data", "virtual"],
+            }
     collection["assets"] = kept
 
 
@@ -387,7 +394,7 @@ def _item(collection: dict[str, Any], era: Era, scanned: FileScan, recipe: Recip
             "vadose:modified": datetime.datetime.fromtimestamp(stat.modified, datetime.UTC).isoformat(),
         },
         "assets": {
-            "data": {"href": stat.href, "roles": ["data"], "type": "application/x-hdf5", "file:size": stat.size}
+            "data": {"href": stat.href, "roles": ["data"], "type": MEDIA[recipe.format], "file:size": stat.size}
         },
         "links": [{"rel": "collection", "href": "./collection.json", "type": "application/json"}],
     }

@@ -93,9 +93,9 @@ def _gather(file: Any, stat: Stat, recipe: Recipe, *, full: bool) -> tuple[dict[
     from vadose.access import fallback
 
     def load(v: Variable) -> bool:
-        size = int(np.prod(v.shape, dtype=np.int64)) * v.dtype.itemsize
+        size = math.prod(v.shape) * v.dtype.itemsize
         if recipe.stacks:
-            return False
+            return _constant(v) and size <= SMALL
         grows = recipe.dim in (v.dims or ())
         return size <= (SMALL_ALONG if grows else SMALL) or (grows and v.dims == (recipe.dim,))
 
@@ -120,11 +120,16 @@ def _gather(file: Any, stat: Stat, recipe: Recipe, *, full: bool) -> tuple[dict[
     return out, skipped
 
 
+def _constant(v: Variable) -> bool:
+    """Whether a variable names places along its own dimensions: stacked files share it, and must."""
+    return v.dims == (v.name,) or (v.inline is not None and v.name in ("latitude", "longitude", "lat", "lon"))
+
+
 def _form(v: Variable, recipe: Recipe) -> Form:
     dims = v.dims or recipe.dims.get(len(v.shape)) or tuple(f"{v.name}_dim{k}" for k in range(len(v.shape)))
     if len(dims) != len(v.shape):
         raise UnreadableFileError(f"{v.name} has {len(v.shape)} dimensions, the recipe names {dims}")
-    grows = recipe.stacks or recipe.dim in dims
+    grows = not (v.inline is not None and _constant(v)) if recipe.stacks else recipe.dim in dims
     if grows and not recipe.stacks and dims[0] != recipe.dim:
         raise UnreadableFileError(
             f"{v.name}: {recipe.dim} is not its first dimension {dims}; it cannot be joined without copying"
@@ -142,7 +147,7 @@ def _pack(variables, stat, recipe, era, forms, skipped) -> FileScan:
     for v in variables.values():
         if v.inline is not None:
             values[v.name] = np.frombuffer(v.inline, v.dtype).reshape(v.shape)
-            if recipe.dim not in (v.dims or ()) and not recipe.stacks:
+            if _constant(v) if recipe.stacks else recipe.dim not in (v.dims or ()):
                 place.update(v.name.encode() + v.inline)
             counts.append(0)
             continue
@@ -280,7 +285,8 @@ def _loaded(form: Form, scans: Sequence[FileScan], recipe: Recipe) -> Table:
     first = scans[0].values[form.name]
     values = first
     if form.grows:
-        values = np.concatenate([_in_common_units(s, form, recipe) for s in scans])
+        parts = [_in_common_units(s, form, recipe) for s in scans]
+        values = np.stack(parts) if recipe.stacks else np.concatenate(parts)
     empty = np.zeros(0, np.int64)
     return Table(form, values.shape, values.shape or (1,), empty, empty, empty, values)
 

@@ -1,8 +1,9 @@
-"""Files that are not HDF5: kerchunk's own parsers, brought into the same tables as the direct scan."""
+"""Files that are not HDF5, brought into the same tables as the direct scan: netCDF-3 by kerchunk's parser, GRIB, GeoTIFF."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -16,23 +17,48 @@ from vadose.errors import UnreadableFileError
 
 
 def scan_other(file: Any, stat: Stat, recipe: Recipe, load: Callable[[Variable], bool]) -> dict[str, Variable]:
-    """The variables of a netCDF-3 file or a Zarr store, with the places of their chunks."""
-    if recipe.format == "netcdf3":
-        return _loaded(from_references(_netcdf3(file, stat), stat.href), file, load)
+    """The variables of a netCDF-3, GRIB or TIFF file (a local path, or an open remote one) with the places of their chunks."""
+    with _opened(file) as handle:
+        if recipe.format == "netcdf3":
+            return _loaded(from_references(_netcdf3(handle, stat), stat.href), handle, load)
+        if recipe.format == "grib":
+            from vadose.access.grib import scan_grib
+
+            return scan_grib(handle, stat.href, stacks=recipe.stacks)
+        if recipe.format == "tiff":
+            from vadose.access.tiff import scan_tiff
+
+            return scan_tiff(handle, stat.href)
     raise UnreadableFileError(f"{stat.href}: no scanner for {recipe.format}")
 
 
-def _netcdf3(file: Any, stat: Stat) -> dict[str, Any]:
-    from kerchunk.netCDF3 import NetCDF3ToZarr
+def _opened(file: Any) -> Any:
+    return open(file, "rb") if isinstance(file, str) else contextlib.nullcontext(file)
 
-    from vadose.access import remote
 
-    if not remote.is_local(stat.href):
-        raise UnreadableFileError(
-            f"{stat.href}: netCDF-3 files are indexed from local folders only; copy it, or convert it to netCDF-4"
-        )
+def _netcdf3(handle: Any, stat: Stat) -> dict[str, Any]:
+    from kerchunk.netCDF3 import NetCDF3ToZarr, netcdf_file
+
+    class Header(NetCDF3ToZarr):
+        """kerchunk's scanner on a file that is open already: it opens by address otherwise, with keys of its own."""
+
+        def __init__(self) -> None:
+            self.chunks, self.threshold, self.max_chunk_size = {}, 0, 0
+            self.out, self.storage_options, self.fp = {}, None, handle
+            magic = handle.read(4)
+            if magic[:3] != b"CDF" or magic[3] not in (1, 2):
+                raise ValueError(f"it begins with {magic!r}")
+            handle.seek(0)
+            netcdf_file.__init__(self, handle, mmap=False, mode="r", maskandscale=False, version=magic[3])
+            self.filename = stat.href
+
+        def close(self) -> None:
+            """The file belongs to who opened it."""
+
+        __del__ = close
+
     try:
-        return NetCDF3ToZarr(remote.local_path(stat.href), inline_threshold=0, max_chunk_size=0).translate()
+        return Header().translate()
     except Exception as error:
         raise UnreadableFileError(f"{stat.href}: not a whole netCDF-3 file: {error}") from error
 
@@ -74,19 +100,18 @@ def from_references(references: dict[str, Any], name: str) -> dict[str, Variable
     return out
 
 
-def _loaded(variables: dict[str, Variable], file: Any, load: Callable[[Variable], bool]) -> dict[str, Variable]:
+def _loaded(variables: dict[str, Variable], handle: Any, load: Callable[[Variable], bool]) -> dict[str, Variable]:
     """Small variables with their values, read at the places that were found (netCDF-3 stores them plainly)."""
     from dataclasses import replace
 
     out = {}
     for name, v in variables.items():
         if v.inline is None and not v.filters and load(v):
-            with open(file, "rb") as handle:
-                order = np.argsort(v.index[:, 0]) if v.index.shape[1] else [0]
-                parts = []
-                for k in order:
-                    handle.seek(int(v.offset[k]))
-                    parts.append(handle.read(int(v.length[k])))
+            order = np.argsort(v.index[:, 0]) if v.index.shape[1] else [0]
+            parts = []
+            for k in order:
+                handle.seek(int(v.offset[k]))
+                parts.append(handle.read(int(v.length[k])))
             v = replace(v, inline=b"".join(parts))
         out[name] = v
     return out

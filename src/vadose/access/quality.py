@@ -1,4 +1,4 @@
-"""Is an index still right? Compare it with what lies there now, and its bytes with what h5py reads."""
+"""Is an index still right? Compare it with what lies there now, and its bytes with what the format's own reader reads."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from vadose.access import build, remote, store, validation
 from vadose.access.blocks import BlockFile
 from vadose.access.credentials import Access
 from vadose.access.parquet import References
-from vadose.access.recipe import load
+from vadose.access.recipe import Recipe, load
 from vadose.errors import NotFoundError, VadoseError
 
 Level = Literal["fast", "sample", "full"]
+#: Who reads each format besides us.
+READER = {"hdf5": "h5py", "netcdf4": "h5py", "netcdf3": "scipy", "grib": "ecCodes", "tiff": "Pillow"}
 
 
 @dataclass
@@ -86,7 +88,7 @@ def validate(
         references = References(str(home / era["references"]), how.get("locations"))
         found += complete(references)
         if level != "fast":
-            found += compare(references, recipe.groups, access, n=n, rng=generator, every_file=level == "full")
+            found += compare(references, recipe, access, n=n, rng=generator, every_file=level == "full")
     if level == "full":
         changes = diff(folder, identifier)
         found += [f"{h}: is gone" for h in changes.missing] + [
@@ -136,14 +138,14 @@ def complete(references: References) -> list[str]:
 
 def compare(
     references: References,
-    groups: Sequence[str],
+    recipe: Recipe,
     access: Access,
     *,
     n: int,
     rng: np.random.Generator,
     every_file: bool = False,
 ) -> list[str]:
-    """Random chunks decoded through the references against the same cells read by h5py."""
+    """Random chunks decoded through the references against the same cells read by the format's own reader."""
     tables = {v: references.table(v) for v in references.variables}
     tables = {v: t for v, t in tables.items() if any(p is not None for p in t["path"])}
     names = sorted(tables)
@@ -158,13 +160,13 @@ def compare(
             [p is not None and (source is None or references.moved(p) == source) for p in tables[name]["path"]]
         )
         if len(rows):
-            text = one_chunk(references, name, int(rng.choice(rows)), tables[name], groups, access)
+            text = one_chunk(references, name, int(rng.choice(rows)), tables[name], recipe, access)
             out += [text] if text else []
     return out
 
 
 def one_chunk(
-    references: References, name: str, number: int, table: dict[str, np.ndarray], groups: Sequence[str], access: Access
+    references: References, name: str, number: int, table: dict[str, np.ndarray], recipe: Recipe, access: Access
 ) -> str:
     """What is wrong with one chunk, or nothing."""
     import h5py
@@ -181,17 +183,28 @@ def one_chunk(
         for config in reversed(meta["filters"] or []):
             data = numcodecs.get_codec(dict(config)).decode(data)
         ours = np.frombuffer(data, np.dtype(meta["dtype"])).reshape(meta["chunks"])
-        source: Any = remote.local_path(address) if remote.is_local(address) else BlockFile(stat, access)
-        with h5py.File(source, "r") as file:
-            theirs = _theirs(file, groups, name, meta, index, references, address)
+        theirs: np.ndarray
+        if recipe.format in ("hdf5", "netcdf4"):
+            source: Any = remote.local_path(address) if remote.is_local(address) else BlockFile(stat, access)
+            with h5py.File(source, "r") as file:
+                theirs = _theirs(file, recipe.groups, name, meta, index, references, address)
+        else:
+            body = remote.read(address, access=access, expect=stat)
+            theirs = _other(body, recipe.format, name, meta, index, references, address, int(table["offset"][number]))
     except VadoseError as error:
         return str(error)
+    except NotImplementedError:
+        return ""  # nobody to compare with: it was read whole, and its source is the one that was indexed
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         return f"{address}: {name} is not decoded as it was indexed: {error}"
     cut = tuple(slice(0, k) for k in theirs.shape)
     mine = ours[cut] if ours.ndim == theirs.ndim else ours[0][cut]
     same = np.array_equal(mine, theirs, equal_nan=mine.dtype.kind == "f")
-    return "" if same else f"{address}: chunk {tuple(map(int, index))} of {name} differs from what h5py reads"
+    return (
+        ""
+        if same
+        else f"{address}: chunk {tuple(map(int, index))} of {name} differs from what {READER[recipe.format]} reads"
+    )
 
 
 def _theirs(
@@ -200,6 +213,13 @@ def _theirs(
     dataset = next((file[g][n] for g in groups for n in _names(name, g) if n in file[g]), None)
     if dataset is None:
         raise KeyError(f"no {name} in {', '.join(groups)}")
+    return _part(dataset, meta, index, references, name, address)
+
+
+def _part(
+    dataset: Any, meta: dict[str, Any], index: Any, references: References, name: str, address: str
+) -> np.ndarray:
+    """The cells of one chunk of the cube in a variable of the source."""
     first = 0
     if len(dataset.shape) == len(meta["shape"]):
         # Joined along time: which step of this file the chunk begins at.
@@ -213,6 +233,34 @@ def _theirs(
         return dataset[tuple(slice(a, a + c) for a, c in zip(starts, meta["chunks"], strict=True))]
     starts = [int(i) * c for i, c in zip(index[1:], meta["chunks"][1:], strict=True)]
     return dataset[tuple(slice(a, a + c) for a, c in zip(starts, meta["chunks"][1:], strict=True))]
+
+
+def _other(body: bytes, form: str, name: str, meta: dict[str, Any], index: Any, references: References, address: str, offset: int) -> np.ndarray:  # fmt: skip
+    """The same cells by scipy (netCDF-3), ecCodes (GRIB) or Pillow (TIFF)."""
+    import io
+
+    if form == "netcdf3":
+        from scipy.io import netcdf_file
+
+        with netcdf_file(io.BytesIO(body), mmap=False) as file:
+            return _part(file.variables[name].data, meta, index, references, name, address)
+    if form == "grib":
+        import eccodes
+
+        handle = eccodes.codes_new_from_message(body[offset:])
+        try:
+            values = eccodes.codes_get_values(handle)
+            values[values == eccodes.codes_get_double(handle, "missingValue")] = np.nan
+            return values.reshape(meta["chunks"][-2:])
+        finally:
+            eccodes.codes_release(handle)
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        image = np.asarray(Image.open(io.BytesIO(body)))
+    except UnidentifiedImageError as error:
+        raise NotImplementedError("Pillow does not read this kind of TIFF") from error
+    return _part(image, meta, index, references, name, address)
 
 
 def _names(name: str, group: str) -> list[str]:

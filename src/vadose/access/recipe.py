@@ -13,7 +13,7 @@ import pandas as pd
 
 from vadose.errors import UnreadableFileError, VadoseInputError
 
-FORMATS = ("hdf5", "netcdf4", "netcdf3", "zarr")
+FORMATS = ("hdf5", "netcdf4", "netcdf3", "grib", "tiff", "zarr")
 
 
 @dataclass(frozen=True)

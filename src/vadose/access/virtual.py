@@ -233,18 +233,21 @@ def _references(store: Any, name: str, table: Table, era: Era) -> None:
             sync(store.set(f"{name}/c/{'/'.join(map(str, index))}", filler))
 
 
+#: Filters of HDF5 that Zarr 3 has codecs for.
+CODECS = {"zlib": "Zlib", "shuffle": "Shuffle", "zstd": "Zstd", "blosc": "Blosc", "fletcher32": "Fletcher32"}
+
+
+def fits(era: Era) -> bool:
+    """Whether every filter of an era has a Zarr 3 codec; GRIB messages and TIFF predictors have none."""
+    return all(f["id"] in CODECS for table in era.tables.values() for f in table.form.filters)
+
+
 def codecs(filters: Iterable[dict[str, Any]]) -> Any:
     """HDF5's filters as Zarr 3 codecs."""
     from zarr.codecs import numcodecs as known
 
-    kinds = {
-        "zlib": known.Zlib,
-        "shuffle": known.Shuffle,
-        "zstd": known.Zstd,
-        "blosc": known.Blosc,
-        "fletcher32": known.Fletcher32,
-    }
-    return tuple(kinds[f["id"]](**{k: v for k, v in f.items() if k != "id"}) for f in filters) or None
+    made = (getattr(known, CODECS[f["id"]])(**{k: v for k, v in f.items() if k != "id"}) for f in filters)
+    return tuple(made) or None
 
 
 def _serializer(dtype: np.dtype) -> Any:
