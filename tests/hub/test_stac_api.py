@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
+import subprocess
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pystac_client
@@ -107,6 +111,39 @@ def test_documents_of_the_api_pass_the_core_schema(api):
     for path in ("/collections/era5-land", "/collections/uscrn/items/day-03"):
         document = json.loads(urllib.request.urlopen(api + path).read())
         assert core_errors(document) == []
+
+
+def test_the_outside_suite_for_stac_apis_finds_no_fault(api):
+    """stac-api-validator: core, collections, features and item search, by GET and POST, right and wrong questions."""
+    python = Path(__file__).parents[2] / ".side" / "stac_api_validator" / "bin" / "python"
+    if not python.exists():
+        pytest.skip("stac-api-validator is not installed: `bash tests/deploy/install` makes its side environment")
+    square = {"type": "Polygon", "coordinates": [[[-100, 35], [-90, 35], [-90, 36], [-100, 36], [-100, 35]]]}
+    suite = Path(__file__).with_name("stac_api_suite.py")
+    done = subprocess.run(
+        [python, suite, api, "uscrn", json.dumps(square)], capture_output=True, text=True, timeout=240
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said[-6000:]
+    assert re.search(r"Errors: none", said), said[-6000:]
+
+
+def test_questions_that_make_no_sense_are_refused(api):
+    shape = '{"type":"Point","coordinates":[0,0]}'
+    for question, words in (
+        (f"bbox=0,0,1,1&intersects={urllib.parse.quote(shape)}", "leave one out"),
+        ("bbox=100,1,105,0", "west,south,east,north"),
+    ):
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(f"{api}/search?{question}")
+        assert caught.value.code == 400
+        assert words in caught.value.read().decode()
+
+
+def test_a_box_over_the_date_line_is_two_boxes(api):
+    found = json.loads(urllib.request.urlopen(f"{api}/search?collections=uscrn&limit=50&bbox=170,30,-98.5,40").read())
+    # Items are one degree wide from 100 W on: those of 100 to 99 W and 99 to 98 W touch the western side.
+    assert sorted(i["id"] for i in found["features"]) == ["day-00", "day-01"]
 
 
 def test_the_page_lists_every_collection_and_runs_no_foreign_text(api):

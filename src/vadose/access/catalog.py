@@ -37,6 +37,14 @@ class Catalog:
             raise unknown_name("collection", identifier, self.collections)
         return self.collections[identifier]
 
+    def place(self, collection: str, href: str) -> str:
+        """The address of something that lies beside a collection (`./refs/...`): in its folder, or handed out by the service."""
+        if not href.startswith("./"):
+            return href
+        if self.href.startswith("http"):
+            return f"{self.href.rstrip('/')}/references/{collection}/{href[2:]}"
+        return str(Path(self.href) / collection / href[2:])
+
     def search(
         self, text: str = "", *, variable: str | None = None, bbox: BBox | None = None, time: TimeSpan = None
     ) -> pd.DataFrame:

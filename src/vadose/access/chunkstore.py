@@ -7,6 +7,7 @@ a body that broke off is asked for again. Stores can be pickled: Dask workers re
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -238,17 +239,31 @@ def _web(address: str) -> bytes:
 
 
 def mirror(address: str, access: Access = remote.DEFAULT) -> Path:
-    """A parquet reference set of a bucket, copied into the cache folder once (these are small and named by version)."""
+    """A parquet reference set of a bucket or a catalog service, copied into the cache folder once (small, named by version)."""
     import hashlib
 
+    base = address.rstrip("/")
     target = cache.folder() / "references" / hashlib.blake2b(address.encode(), digest_size=8).hexdigest()
     if not (target / ".zmetadata").exists():
-        for stat in remote.listing(f"{address.rstrip('/')}/**", access):
-            path = target / stat.href.removeprefix(address.rstrip("/") + "/")
+        web = base.startswith("http")
+        body = _web(f"{base}/.zmetadata") if web else remote.read(f"{base}/.zmetadata", access=access)
+        names = _pages(json.loads(body)) if web else [s.href.removeprefix(f"{base}/") for s in remote.listing(f"{base}/**", access)]  # fmt: skip
+        for name in names:
+            path = target / name
             if path.name != ".zmetadata":
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(remote.read(stat.href, access=access))
-        body = remote.read(f"{address.rstrip('/')}/.zmetadata", access=access)
+                part = _web(f"{base}/{name}") if web else remote.read(f"{base}/{name}", access=access)
+                path.write_bytes(part)
         target.mkdir(parents=True, exist_ok=True)
-        (target / ".zmetadata").write_bytes(body)
+        (target / ".zmetadata").write_bytes(body)  # last: what has it is whole
     return target
+
+
+def _pages(whole: dict[str, Any]) -> list[str]:
+    """Files of a reference set that vadose wrote: the web has no listing, but the shapes say how many pages there are."""
+    out = ["sources.parquet"]
+    for key, meta in whole["metadata"].items():
+        if key.endswith("/.zarray"):
+            chunks = math.prod(max(1, -(-n // c)) for n, c in zip(meta["shape"], meta["chunks"], strict=True))
+            out += [f"{key.removesuffix('/.zarray')}/refs.{k}.parq" for k in range(-(-chunks // whole["record_size"]))]
+    return out

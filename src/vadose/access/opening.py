@@ -10,7 +10,6 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import xarray as xr
@@ -45,11 +44,7 @@ class Question:
 
     def place(self, href: str) -> str:
         """The address of something that lies beside the collection."""
-        if not href.startswith("./"):
-            return href
-        if self.catalog.href.startswith("http"):
-            return f"{self.catalog.href.rstrip('/')}/references/{self.entry['id']}/{href[2:]}"
-        return str(Path(self.catalog.href) / self.entry["id"] / href[2:])
+        return self.catalog.place(self.entry["id"], href)
 
 
 def storage_options(address: str) -> dict[str, Any]:
@@ -156,11 +151,21 @@ def _series(question: Question, purpose: Purpose) -> xr.Dataset | None:
                 f"{question.entry['id']} has no copy for long records; make one with `vadose catalog series {question.entry['id']}`, or leave purpose out"
             )
         return None
-    box = question.bbox
+    box, region = question.bbox, copy.get("bbox")
+    if region is not None and (box is None or not _within(box, region)):
+        if purpose == "series":
+            raise NotFoundError(
+                f"{question.entry['id']}: its copy for long records covers {region} (west, south, east, north); ask for a bbox inside, or leave purpose out"
+            )
+        return None
     few = box is not None and (box[2] - box[0]) <= FEW_PLACES and (box[3] - box[1]) <= FEW_PLACES
     if purpose == "map" or (purpose == "auto" and not few):
         return None
     return open_zarr(question.place(copy["href"]), access=question.access, chunks={})
+
+
+def _within(inner: Sequence[float], outer: Sequence[float]) -> bool:
+    return inner[0] >= outer[0] and inner[1] >= outer[1] and inner[2] <= outer[2] and inner[3] <= outer[3]
 
 
 def open_zarr(

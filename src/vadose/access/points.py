@@ -7,7 +7,6 @@ import concurrent.futures
 import os
 import zlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,12 @@ import xarray as xr
 
 from vadose.access import cache, remote
 from vadose.access.catalog import Catalog, TimeSpan, open_catalog, span
-from vadose.access.chunkstore import CONCURRENCY, open_references
+from vadose.access.chunkstore import CONCURRENCY, open_references, references_at
 from vadose.access.credentials import Access
 from vadose.access.parquet import References
 from vadose.errors import DimensionError, NotFoundError, unknown_name
 
+LONG_NAMES = {"latitude": "lat", "longitude": "lon"}
 #: Chunks under way at once: they are many and small.
 UNDER_WAY = 4 * CONCURRENCY
 
@@ -60,7 +60,11 @@ def extract_points(
     start, end = span(time)
     parts = []
     for era in how["eras"]:
-        references = References(str(Path(place.href) / collection / era["references"]), how.get("locations"))
+        references = references_at(place.place(collection, era["references"]), how.get("locations"))
+        if not isinstance(references, References):
+            raise NotFoundError(
+                f"{collection}: references in JSON have no tables to extract from; build it with vadose"
+            )
         part = _from_era(references, lats, lons, variables, start, end, access)
         if part.sizes["time"]:
             parts.append(part)
@@ -71,7 +75,8 @@ def extract_points(
 
 def _from_era(references, lats, lons, variables, start, end, access: Access) -> xr.Dataset:
     frame = _frame(references, access)
-    if "lat" not in frame.coords and "lat" not in frame:
+    frame = frame.rename({k: v for k, v in LONG_NAMES.items() if k in frame.variables})
+    if "lat" not in frame.variables:
         raise DimensionError(f"{references.folder}: no 1-D lat and lon to find places by")
     grid_lat, grid_lon = np.asarray(frame["lat"].values), np.asarray(frame["lon"].values)
     rows = np.array([int(np.abs(grid_lat - v).argmin()) for v in lats])

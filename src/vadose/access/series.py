@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,17 +16,25 @@ from vadose.access.chunkstore import open_references
 from vadose.access.credentials import Access
 from vadose.access.opening import join
 from vadose.access.recipe import load
-from vadose.errors import NotFoundError, VadoseInputError, unknown_name
+from vadose.errors import DimensionError, NotFoundError, VadoseInputError, unknown_name
+from vadose.typing import BBox
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 #: Steps and cells on a side of what one read fetches, and bytes of what one object holds at most before compression.
 STEPS, CELLS, OBJECT = 365, 14, 192 << 20
 
 
-def build_series(folder: str | Path, identifier: str, variables: Sequence[str] = ()) -> Path:
+def build_series(
+    folder: str | Path, identifier: str, variables: Sequence[str] = (), *, bbox: BBox | None = None
+) -> Path:
     """Write `series.zarr` beside a built collection: stored values as they are, sharded, a record per read.
 
     `variables` are the producer's names (the recipe's `series` when empty). The copy appears only when it is whole; it is
-    made anew each time. Raises NotFoundError for a collection that is not built.
+    made anew each time. With `bbox` (west, south, east, north) only that region is copied, and only questions inside it are
+    answered from the copy. Raises NotFoundError for a collection that is not built, DimensionError for a region without 1-D
+    lat and lon to find it by.
     """
     import zarr
 
@@ -44,6 +52,8 @@ def build_series(folder: str | Path, identifier: str, variables: Sequence[str] =
         whole = join(
             [open_references(str(home / e["references"]), access=Access.of(how), chunks={}) for e in how["eras"]]
         )
+        if bbox is not None:
+            whole = _region(whole, bbox, identifier)
         for name in names:
             if name not in whole:
                 raise unknown_name("variable", name, whole.data_vars)
@@ -52,7 +62,7 @@ def build_series(folder: str | Path, identifier: str, variables: Sequence[str] =
         root = zarr.create_group(str(partial), zarr_format=3)
         for name in names:
             _copy(root, name, whole[name])
-        for coordinate in ("time", "lat", "lon", "y", "x"):
+        for coordinate in ("time", "lat", "lon", "latitude", "longitude", "y", "x"):
             if coordinate in whole.variables and whole[coordinate].ndim == 1:
                 _coordinate(root, coordinate, whole[coordinate])
         zarr.consolidate_metadata(str(partial))
@@ -64,8 +74,24 @@ def build_series(folder: str | Path, identifier: str, variables: Sequence[str] =
         os.replace(partial, target)
         shutil.rmtree(old, ignore_errors=True)
         how["series"] = {"href": "./series.zarr", "variables": names}
+        if bbox is not None:
+            how["series"]["bbox"] = list(bbox)
         store.write_collection(home, collection, [])
     return target
+
+
+def _region(whole: xr.Dataset, bbox: BBox, identifier: str) -> xr.Dataset:
+    names = [n for n in (("lat", "lon"), ("latitude", "longitude")) if all(k in whole.variables for k in n)]
+    if not names or any(whole[n].ndim != 1 for n in names[0]):
+        raise DimensionError(f"{identifier}: no 1-D lat and lon to cut {bbox} by; leave bbox out")
+    (lat, lon), (west, south, east, north) = names[0], bbox
+    inside = {
+        whole[lat].dims[0]: np.flatnonzero((whole[lat] >= south) & (whole[lat] <= north)),
+        whole[lon].dims[0]: np.flatnonzero((whole[lon] >= west) & (whole[lon] <= east)),
+    }
+    if any(len(v) == 0 for v in inside.values()):
+        raise VadoseInputError(f"{identifier}: no cell lies in {bbox} (west, south, east, north)")
+    return whole.isel(inside)
 
 
 def shape_of(shape: tuple[int, ...], itemsize: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -48,7 +48,11 @@ def write(folder: Path, ids: tuple[str, ...]) -> None:
 @click.option("--variable", "variables", multiple=True, help="Canonical name it holds, for search; may be given again.")
 @click.option("--group", "groups", multiple=True, help="HDF5 group; may be given again.")
 @click.option(
-    "--format", "form", default="netcdf4", show_default=True, type=click.Choice(["hdf5", "netcdf4", "netcdf3"])
+    "--format",
+    "form",
+    default="netcdf4",
+    show_default=True,
+    type=click.Choice(["hdf5", "netcdf4", "netcdf3", "grib", "tiff", "zarr"]),
 )
 @click.option(
     "--time-pattern",
@@ -198,8 +202,13 @@ def rollback(identifier: str, folder: Path, tag: str | None) -> None:
 @click.option(
     "--variable", "variables", multiple=True, help="Producer's name of a variable; the recipe's when none is given."
 )
-def series(identifier: str, folder: Path, variables: tuple[str, ...]) -> None:
+@click.option("--bbox", default=None, help="Only this region: west,south,east,north. Everything when not given.")
+def series(identifier: str, folder: Path, variables: tuple[str, ...], bbox: str | None) -> None:
     """Copy few variables of a built collection into a store chunked for long records."""
     from vadose.access.series import build_series
 
-    click.echo(str(build_series(folder, identifier, variables)))
+    box = None
+    if bbox is not None:
+        west, south, east, north = (float(v) for v in bbox.split(","))
+        box = (west, south, east, north)
+    click.echo(str(build_series(folder, identifier, variables, bbox=box)))

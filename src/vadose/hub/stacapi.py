@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,12 @@ import vadose
 from vadose.access import store
 from vadose.access.catalog import _touch, item_span
 from vadose.access.page import browse_page
+from vadose.errors import UnreadableFileError
 
+#: Seconds between two looks at the folder.
+PAUSE = 5.0
+#: Parts of a collection's folder that readers need: references, and copies for long records.
+SERVED = ("refs", "series.zarr")
 TITLE = "vadose catalog"
 DESCRIPTION = "Soil moisture: products, models, stations"
 
@@ -29,11 +36,30 @@ class Folder:
     path: Path
     collections: dict[str, dict[str, Any]] = attr.Factory(dict)
     items: dict[str, list[dict[str, Any]]] = attr.Factory(dict)
+    seen: dict[str, int] = attr.Factory(dict)
+    looked: float = 0.0
 
     def load(self) -> Folder:
+        self.seen, self.looked = self._stamps(), time.monotonic()
         self.collections = store.read_collections(self.path)
         self.items = {c: store.read_items(self.path, c) for c in self.collections}
         return self
+
+    def refresh(self) -> None:
+        """Read again what a build, an update or a rollback has changed; looked for every few seconds at most."""
+        if time.monotonic() - self.looked < PAUSE:
+            return
+        self.looked, now = time.monotonic(), self._stamps()
+        if now == self.seen:
+            return
+        with contextlib.suppress(UnreadableFileError):  # half written: what is in memory stays until the next look
+            known = store.read_collections(self.path)
+            changed = [c for c in known if now.get(c) != self.seen.get(c) or c not in self.items]
+            self.items = {c: store.read_items(self.path, c) if c in changed else self.items[c] for c in known}
+            self.collections, self.seen = known, now
+
+    def _stamps(self) -> dict[str, int]:
+        return {p.parent.name: p.stat().st_mtime_ns for p in self.path.glob("*/collection.json")}
 
 
 def _shape_touches(item: dict[str, Any], geometry: dict[str, Any]) -> bool:
@@ -56,7 +82,7 @@ def application(folder: Folder, prefix: str):
     from stac_fastapi.extensions.pagination import TokenPaginationExtension
     from stac_fastapi.types.config import ApiSettings
     from stac_fastapi.types.core import BaseCoreClient
-    from stac_fastapi.types.errors import NotFoundError
+    from stac_fastapi.types.errors import InvalidQueryParameter, NotFoundError
 
     def absolute(request, path: str) -> str:
         return str(request.base_url).rstrip("/") + prefix + path
@@ -130,8 +156,15 @@ def application(folder: Folder, prefix: str):
         }
 
     def matching(collections=None, ids=None, bbox=None, intersects=None, period=None) -> list[dict[str, Any]]:
+        folder.refresh()
+        if bbox is not None and intersects is not None:
+            raise InvalidQueryParameter("bbox and intersects cannot both be given; leave one out")
         names = [c for c in (collections or folder.items) if c in folder.items]
         box = None if bbox is None else ([*bbox[:2], *bbox[3:5]] if len(bbox) == 6 else list(bbox))
+        if box is not None and box[1] > box[3]:
+            raise InvalidQueryParameter(
+                f"bbox goes from latitude {box[1]:g} to {box[3]:g}; write west,south,east,north"
+            )
         start, end = _period(period)
         out = []
         for name in names:
@@ -139,7 +172,7 @@ def application(folder: Folder, prefix: str):
                 first, last = item_span(item)
                 if ids and item["id"] not in ids:
                     continue
-                if box is not None and not _touch(box, item["bbox"]):
+                if box is not None and not any(_touch(part, item["bbox"]) for part in _halves(box)):
                     continue
                 if (start is not None and last < start) or (end is not None and first > end):
                     continue
@@ -150,6 +183,7 @@ def application(folder: Folder, prefix: str):
 
     class Client(BaseCoreClient):
         def all_collections(self, **kwargs):
+            folder.refresh()
             request = kwargs["request"]
             links = [
                 {"rel": "self", "href": absolute(request, "/collections"), "type": "application/json"},
@@ -161,6 +195,7 @@ def application(folder: Folder, prefix: str):
             }
 
         def get_collection(self, collection_id, **kwargs):
+            folder.refresh()
             if collection_id not in folder.collections:
                 raise NotFoundError(f"no collection {collection_id!r}; there are {', '.join(folder.collections)}")
             return collection_with_links(kwargs["request"], folder.collections[collection_id])
@@ -214,20 +249,23 @@ def application(folder: Folder, prefix: str):
     )
     app = api.app
 
-    @app.get(prefix + "/references/{collection}/{name}", include_in_schema=False)
-    def references(collection: str, name: str):
-        path = (folder.path / collection / name).resolve()
+    @app.get(prefix + "/references/{collection}/{path:path}", include_in_schema=False)
+    def references(collection: str, path: str):
+        """What lies beside a collection and its readers need: references of any form, copies for long records."""
+        home = (folder.path / collection).resolve()
+        there = (home / path).resolve()
         if (
             collection not in folder.collections
-            or not path.is_relative_to(folder.path.resolve())
-            or path.suffix != ".json"
-            or not path.is_file()
+            or not there.is_relative_to(home)
+            or not (there.suffix == ".json" or there.relative_to(home).parts[0] in SERVED)
+            or not there.is_file()
         ):
             raise HTTPException(404, "no such references")
-        return FileResponse(path, media_type="application/json")
+        return FileResponse(there, media_type="application/json" if there.suffix == ".json" else None)
 
     @app.get(prefix + "/browse", include_in_schema=False)
     def browse():
+        folder.refresh()
         return HTMLResponse(browse_page(folder.collections, {k: len(v) for k, v in folder.items.items()}))
 
     return app
@@ -258,6 +296,12 @@ class BehindProxy:
             ]
             scope = {**scope, "headers": kept, "scheme": schemes[0] if schemes else scope["scheme"]}
         await self.app(scope, receive, send)
+
+
+def _halves(box: list[float]) -> list[list[float]]:
+    """A box as it is, or the two sides of the date line that it spans."""
+    west, south, east, north = box
+    return [box] if west <= east else [[west, south, 180.0, north], [-180.0, south, east, north]]
 
 
 def _period(text: Any) -> tuple[pd.Timestamp | None, pd.Timestamp | None]:
