@@ -121,9 +121,7 @@ def pandas_pipeline(base: Path) -> dict[str, float]:
         for variable, part in rows.groupby("variable"):
             row = design.variables[variable]
             value = part["raw"] * 3.879e-4 - 0.6956 if "vwc" in variable else part["raw"]
-            error = value.notna().map(
-                {True: FACTORY_ERROR if row.units == "m3/m3" else float("nan"), False: float("nan")}
-            )
+            error = value.where(value.isna(), FACTORY_ERROR if row.units == "m3/m3" else float("nan"))
             part = part.assign(
                 value=value, beyond=(value < row.low) | (value > row.high), far=False, standard_error=error
             )
