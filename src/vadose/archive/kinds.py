@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import xarray as xr
 
@@ -135,8 +134,8 @@ def read_series(path: str | Path) -> tuple[xr.Dataset, Record]:
         return cf_series.from_cf(dataset.load())
 
 
-def write_series(data: xr.Dataset, record: Record, path: str | Path, form: Literal["cf", "ismn", "essdive"]) -> Path:
-    """Write series and record in one of three formats; `path` is a file for CF and a folder for the others. Never overwrites."""
+def write_series(data: xr.Dataset, record: Record, path: str | Path, form: str) -> Path:
+    """Write series and record as `cf`, `ismn` or `essdive`; `path` is a file for CF and a folder for the others. Never overwrites."""
     target = Path(path)
     if target.exists():
         raise VadoseInputError(f"{target} exists; choose another name")

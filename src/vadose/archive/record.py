@@ -26,7 +26,7 @@ def as_value(group: str, field: str, text: str) -> Any:
 def flat(record: Mapping[str, Any], groups: Iterable[str] = GROUPS) -> Iterator[tuple[str, str, str, str]]:
     """Every field of a record as (group, key of the entry, field, text)."""
     for group in groups:
-        entries = record.get(group) or []
+        entries: Any = record.get(group) or []
         for entry in entries if group in LISTED else [entries or {}]:
             key = str(entry.get(KEYS[group], "")) if group in LISTED else ""
             for field, value in entry.items():

@@ -172,7 +172,7 @@ def decide(folder: Path, identity: str, state: str, by: str, why: str) -> None:
     """Accept or reject an observation; every decision stays in the log."""
     from vadose.stream.moderation import decide as write
 
-    write(folder, identity, state, by=by, why=why)  # type: ignore[arg-type]
+    write(folder, identity, state, by=by, why=why)
     click.echo(f"{identity} is {state}")
 
 

@@ -206,7 +206,7 @@ def application(folder: str | Path, prefix: str, *, authenticated: type | None =
             try:
                 moderation.decide(
                     folder, asked["id"], asked["state"], by=self.get_current_user()["name"], why=asked["why"]
-                )  # type: ignore[arg-type]
+                )
             except VadoseError as error:
                 self.set_status(400)
                 self.answer(str(error), bad=True)

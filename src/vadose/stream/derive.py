@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -151,7 +152,7 @@ def derive(grid: Grid, plan: Layout, design: Design) -> Derived:
     return Derived(value, error, flag, link_at)
 
 
-def _mark(flag: np.ndarray, at, where: np.ndarray, bit: int) -> None:
+def _mark(flag: np.ndarray, at: Any, where: Any, bit: int) -> None:
     """Set a bit of the flags at `at` where something holds, which is rare."""
     if where.any():
         flag[at] |= np.where(where, np.int32(bit), np.int32(0))

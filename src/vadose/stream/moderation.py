@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from vadose.errors import NotFoundError, VadoseInputError
 from vadose.stream import observers
 from vadose.stream.citizen import doubts, for_publication, without_repetition
 
-State = Literal["waiting", "accepted", "rejected"]
+STATES = ("waiting", "accepted", "rejected")
 #: An observer whose trust is below this waits for a person.
 LITTLE_TRUST = 0.5
 PUBLISHED = (
@@ -39,7 +39,7 @@ class Judged:
 
     id: str
     observation: dict[str, Any]
-    state: State
+    state: str  # one of STATES
     doubts: tuple[str, ...]
     trust: float
     decided_by: str = ""
@@ -76,10 +76,10 @@ def kept(folder: str | Path) -> list[tuple[str, dict[str, Any]]]:
     return [(p.stem, json.loads(p.read_text())) for p in sorted(Path(folder).glob("????-??-??/*.json"))]
 
 
-def decide(folder: str | Path, identity: str, state: State, *, by: str, why: str) -> None:
+def decide(folder: str | Path, identity: str, state: str, *, by: str, why: str) -> None:
     """Write down a person's decision. Raises NotFoundError for an observation that is not there, VadoseInputError without a reason."""
     base = Path(folder)
-    if state not in ("waiting", "accepted", "rejected"):
+    if state not in STATES:
         raise VadoseInputError(f"state {state!r}: choose waiting, accepted or rejected")
     if not why.strip():
         raise VadoseInputError("please say why in a few words: the observer may ask")
@@ -134,7 +134,7 @@ def judged(folder: str | Path, **reference: np.ndarray) -> list[Judged]:
         if score < LITTLE_TRUST:
             words = (*words, "others who looked at the same places often saw something else")
         decision = said.get(identity, {})
-        state: State = decision.get("state") or ("waiting" if words else "accepted")  # type: ignore[assignment]
+        state = decision.get("state") or ("waiting" if words else "accepted")
         out.append(Judged(identity, one, state, words, score, decision.get("by", ""), decision.get("why", "")))
     return out
 
