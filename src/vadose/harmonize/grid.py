@@ -51,8 +51,8 @@ def overlaps(source: np.ndarray, target: np.ndarray, *, period: float | None = N
 
 @njit(cache=True, nogil=True)
 def _add(line, w, total, known):
-    """Add w times the values of a row, and w where there is one; no branch, so that it vectorizes."""
-    for j in range(line.size):
+    """Add w times the values of a row, and w where there is one; no branch and no stride, so that it vectorizes."""
+    for j in range(total.size):
         v = float(line[j])
         good = v == v
         total[j] += w * v if good else 0.0
@@ -61,9 +61,9 @@ def _add(line, w, total, known):
 
 @njit(cache=True, nogil=True)
 def _add_four(a, b, c, d, w, total, known):
-    """`_add` of four rows in that order, so that sums are loaded and stored once for all four."""
+    """`_add` of four rows in that order: sums are loaded and stored once for all four."""
     wa, wb, wc, wd = w[0], w[1], w[2], w[3]
-    for j in range(a.size):
+    for j in range(total.size):
         t, k = total[j], known[j]
         v = float(a[j])
         good = v == v
@@ -98,16 +98,18 @@ def _conservative(data, rs, ri, rw, cs, ci, cw, minimum, area, out, fraction):
     at = ci - first
     total, known = np.empty(last - first), np.empty(last - first)
     for s in range(data.shape[0]):
+        field = data[s]
         for r in range(rows):
             total[:] = 0.0
             known[:] = 0.0
-            a = rs[r]
-            while a + 4 <= rs[r + 1]:
-                part = data[s, :, first:last]
-                _add_four(part[ri[a]], part[ri[a + 1]], part[ri[a + 2]], part[ri[a + 3]], rw[a : a + 4], total, known)
+            a, end = rs[r], rs[r + 1]
+            while a + 4 <= end:  # contiguous pieces of rows: only then the compiler knows that there is no stride
+                one, two = field[ri[a]][first:last], field[ri[a + 1]][first:last]
+                three, four = field[ri[a + 2]][first:last], field[ri[a + 3]][first:last]
+                _add_four(one, two, three, four, rw[a : a + 4], total, known)
                 a += 4
-            for rest in range(a, rs[r + 1]):
-                _add(data[s, ri[rest], first:last], rw[rest], total, known)
+            for rest in range(a, end):
+                _add(field[ri[rest]][first:last], rw[rest], total, known)
             for c in range(columns):
                 above, below = 0.0, 0.0
                 for b in range(cs[c], cs[c + 1]):
