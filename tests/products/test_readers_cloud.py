@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from vadose import products
+from vadose import products, qc
 from vadose.errors import UnreadableFileError
 
 L2 = "smap/L2/SMAP_L2_SM_P_02801_A_20150811T013002_R18290_001.h5"
@@ -53,6 +53,12 @@ def test_cgls_water_index_reads_and_stays_within_one(shared_data):
     assert 0.0 <= float(out.soil_saturation.min()) <= float(out.soil_saturation.max()) <= 1.0
     assert int(out.soil_saturation.count()) > 1000
     assert out.depth_bnds.values.tolist() == [0.0, 0.2]
+    # the file's own surface states: unfrozen on land in June; 251 and 252 are codes
+    assert set(np.unique(out.surface_state.values[np.isfinite(out.surface_state.values)])) == {1.0}
+    kept = qc.keep(out, "cgls")
+    assert "unfrozen" in kept.attrs["rules"]
+    frozen = out.assign(surface_state=xr.full_like(out.surface_state, 2.0))
+    assert not bool(qc.keep(frozen, "cgls").any())
 
 
 @pytest.mark.parametrize("product", ["smap_l2", "cgls_ssm"])

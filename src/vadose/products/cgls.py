@@ -7,6 +7,7 @@ doi:10.1109/TGRS.2018.2858004, doi:10.3390/rs10071030. Percent of saturation is 
 
 from __future__ import annotations
 
+import numpy as np
 import xarray as xr
 
 from vadose import cf
@@ -17,6 +18,7 @@ from vadose.products.canonical import coordinates, tidy
 CODES = {241: 1, 242: 2, 251: 4, 252: 8, 253: 16, 254: 32}
 FLAGS = ("below_minimum", "above_maximum", "water", "low_sensitivity", "steep_slope", "low_quality")
 SCALE = 0.5
+STATES = "unknown unfrozen frozen melting_or_surface_water"
 
 
 def _saturation(values: xr.DataArray) -> xr.DataArray:
@@ -45,7 +47,10 @@ def _standardize(dataset: xr.Dataset, name: str, noise: str | None, bottom: floa
         )
         linked.append("soil_saturation_standard_error")
     if "SSF" in dataset:
-        out["frozen"] = (dataset.SSF == 2).assign_attrs(long_name="surface state says frozen")
+        state = dataset.SSF.where((dataset.SSF >= 0) & (dataset.SSF <= 4))
+        out["surface_state"] = state.assign_attrs(
+            long_name="state of the surface", units="1", flag_values=np.arange(4, dtype="uint8"), flag_meanings=STATES
+        )
     out = cf.with_depth(coordinates(out), 0.0, bottom)
     return tidy(cf.link(out, "soil_saturation", *linked), product=product, source=dataset)
 
