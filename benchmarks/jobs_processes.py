@@ -91,7 +91,8 @@ def _volatile(values, count, severity):
     edges = np.diff(below.astype(np.int8), axis=1, prepend=0, append=0)
     for c in range(cells):
         runs: list[list[int]] = []
-        for s, e in zip(np.flatnonzero(edges[c] == 1), np.flatnonzero(edges[c] == -1) - 1, strict=True):
+        starts, ends = np.flatnonzero(edges[c] == 1).tolist(), (np.flatnonzero(edges[c] == -1) - 1).tolist()
+        for s, e in zip(starts, ends, strict=True):
             if e - s + 1 < 20:
                 continue
             if runs and s - runs[-1][1] <= 15:

@@ -93,7 +93,7 @@ def _forward(code, m, clay, sand, rho_b, soil, canopy, tau, rough, mixing, omega
         part = slice(start, start + BLOCK)
         block = [np.ascontiguousarray(field[part], dtype=float) for field in flat]
         block[6], block[7] = np.exp(block[6] / -cosine), np.exp(block[7] * -(cosine**exponent))
-        _emit(code, *block, frequency, cosine, v[part], h[part])
+        _emit(code, *block, frequency, cosine, v[part], h[part])  # type: ignore[call-arg]
     return v.reshape(shape), h.reshape(shape)
 
 
