@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import hashlib
 import json
@@ -17,7 +18,7 @@ from click.testing import CliRunner
 from golden_record import GOLDEN, mutant
 
 from vadose import stream
-from vadose.archive import read_record, read_series, validate, write_series
+from vadose.archive import build_package, read_record, read_series, validate, write_series
 from vadose.archive.profile import RULES, json_schema
 from vadose.cli.metadata import command
 from vadose.errors import UnreadableFileError, VadoseInputError
@@ -232,3 +233,18 @@ def test_a_release_says_what_it_knows_and_the_rest_is_asked_for(tmp_path):
         assert {"D08", "N01", "N07", "V03", "V07", "P01", "P03"} & wrong == {"D08"}
     done = CliRunner().invoke(command, ["extract", str(made)])
     assert yaml.safe_load(done.output) == record
+
+
+@pytest.mark.parametrize("name", ["package", "package.zip"])
+def test_a_package_is_judged_by_its_content_and_its_own_words(series, tmp_path, name):
+    """Series without title and license in a package that has them: nothing is missing."""
+    bare = copy.deepcopy(GOLDEN)
+    path = write_series(series, bare, tmp_path / "series.nc", "cf")
+    with xr.open_dataset(path) as opened:
+        data = opened.load()
+    for field in ("title", "license", "creator_name"):
+        del data.attrs[field]
+    data.to_netcdf(tmp_path / "without.nc")
+    assert {i.rule for i in validate(read_record(tmp_path / "without.nc")).errors} == {"D01", "D04", "D05"}
+    made = build_package([tmp_path / "without.nc"], GOLDEN["dataset"], tmp_path / name)
+    assert validate(read_record(made)).errors == ()

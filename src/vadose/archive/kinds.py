@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import xarray as xr
 
-from vadose.archive import cf_series, essdive_series, ismn_series, release_record
+from vadose.archive import cf_series, essdive_series, ismn_series, package, release_record
 from vadose.archive.profile import PROFILE
 from vadose.archive.record import Record
 from vadose.errors import UnreadableFileError, VadoseError, VadoseInputError, unknown_name
@@ -32,7 +33,10 @@ def kind(path: str | Path) -> str:
         return "record"
     elif place.suffix in (".nc", ".nc4", ".h5", ".hdf5"):
         return "netcdf"
-    elif place.suffix in (".stm", ".zip"):
+    elif place.suffix == ".zip" and zipfile.is_zipfile(place):
+        with zipfile.ZipFile(place) as archive:
+            return "package" if "bagit.txt" in archive.namelist() else "ismn"
+    elif place.suffix == ".stm":
         return "ismn"
     raise UnreadableFileError(f"{place}: expected {EXPECTED}")
 
@@ -47,7 +51,8 @@ def read_record(path: str | Path) -> Record:
     if found == "record":
         return _written(place)
     if found == "package":
-        return _package(place)
+        with package.opened(place) as bag:
+            return _package(bag)
     if found == "release":
         return release_record.read_record(place)
     if found == "ismn":

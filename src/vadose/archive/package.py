@@ -177,7 +177,8 @@ def _sweep(final: Path) -> None:
 
 
 @contextlib.contextmanager
-def _opened(path: Path):
+def opened(path: Path):
+    """The folder of a package, which a zip is unpacked into for the time."""
     if not path.exists():
         raise VadoseInputError(f"{path}: not found; give a package, a folder or .zip that `vadose archive pack` made")
     if path.is_dir():
@@ -195,7 +196,7 @@ def _opened(path: Path):
 
 def check_package(path: str | Path) -> Found:
     """Look at every file of a package. Each problem names its file: changed, missing, added later."""
-    with _opened(Path(path)) as folder:
+    with opened(Path(path)) as folder:
         found = bag.files(folder / "data") if (folder / "data").is_dir() else []
         out = bag.problems(folder)
         return Found(Path(path), len(found), sum(p.stat().st_size for p in found), tuple(out))
@@ -209,7 +210,7 @@ def restore(path: str | Path, out: str | Path) -> Path:
     final.parent.mkdir(parents=True, exist_ok=True)
     _sweep(final)
     work = final.with_name(f".{final.name}.{os.getpid()}.part")
-    with _opened(Path(path)) as folder:
+    with opened(Path(path)) as folder:
         wrong = bag.problems(folder)
         if wrong:
             more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
