@@ -166,6 +166,13 @@ class Handler(asyncio.Protocol):
         names = sorted(str(p.relative_to(base)) for p in base.rglob("*") if p.is_file())
         after = params.get("continuation-token", params.get("start-after", ""))
         names = [n for n in names if n.startswith(prefix) and n > after]
+        # With a delimiter, what lies deeper is named once, as a folder.
+        deeper: set[str] = set()
+        if params.get("delimiter"):
+            rest = {n: n[len(prefix) :].split("/") for n in names}
+            deeper = {prefix + parts[0] + "/" for parts in rest.values() if len(parts) > 1}
+            names = [n for n, parts in rest.items() if len(parts) == 1]
+        folders = "".join(f"<CommonPrefixes><Prefix>{d}</Prefix></CommonPrefixes>" for d in sorted(deeper))
         page, more = names[:1000], len(names) > 1000
         rows = []
         for name in page:
@@ -178,7 +185,7 @@ class Handler(asyncio.Protocol):
                 f"<Contents><Key>{name}</Key><LastModified>{stamp}</LastModified><ETag>&quot;{state.etag(base / name, found)}&quot;</ETag><Size>{found.st_size}</Size></Contents>"
             )
         token = f"<NextContinuationToken>{page[-1]}</NextContinuationToken>" if more else ""
-        text = f'<?xml version="1.0"?><ListBucketResult><Name>{bucket}</Name><Prefix>{prefix}</Prefix><KeyCount>{len(page)}</KeyCount><IsTruncated>{str(more).lower()}</IsTruncated>{token}{"".join(rows)}</ListBucketResult>'
+        text = f'<?xml version="1.0"?><ListBucketResult><Name>{bucket}</Name><Prefix>{prefix}</Prefix><KeyCount>{len(page)}</KeyCount><IsTruncated>{str(more).lower()}</IsTruncated>{token}{folders}{"".join(rows)}</ListBucketResult>'
         self.send(200, {"Content-Type": "application/xml"}, text.encode())
 
 

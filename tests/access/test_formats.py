@@ -245,3 +245,31 @@ def test_formats_of_a_bucket_are_indexed_through_their_headers(stub, tmp_path, s
     np.testing.assert_array_equal(opened["old"].sm.values, np.concatenate(days))
     np.testing.assert_array_equal(opened["grib"].t2m.values, np.stack(kept))
     np.testing.assert_array_equal(opened["tif"].data[0].values, image)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("bucket", [False, True])
+def test_zarr_stores_packed_each_in_its_own_way_are_joined_right(stub, tmp_path, version, bucket):
+    """The first store's scale is never used for the second, in which tools that join references have gone wrong."""
+    root = stub.bucket / "stores" if bucket else tmp_path / "stores"
+    truth = np.round(np.random.default_rng(5).uniform(0, 0.5, (6, 8, 9)), 2)
+    for k, scale in enumerate((0.01, 0.001)):
+        days = np.datetime64("2020-01-01", "ns") + np.arange(3 * k, 3 * k + 3) * np.timedelta64(1, "D")
+        part = xr.Dataset({"sm": (("time", "lat", "lon"), truth[3 * k : 3 * k + 3])}, {"time": days, "lat": np.arange(8.0), "lon": np.arange(9.0)})  # fmt: skip
+        encoding = {"sm": {"dtype": "i2", "scale_factor": scale, "_FillValue": -1, "chunks": (1, 8, 9)}, "time": {"units": f"days since 20{20 - k}-01-01"}}  # fmt: skip
+        part.to_zarr(root / f"part{k}.zarr", zarr_format=version, encoding=encoding, consolidated=version == 2)
+    (root / "empty.zarr").mkdir()
+    (root / "empty.zarr" / ("zarr.json" if version == 3 else ".zmetadata")).write_text("{}")
+    source = "s3://arch/stores/*.zarr" if bucket else str(root / "*.zarr")
+    build.add(tmp_path / "cat", "z", {"source": source, "format": "zarr"})
+    outcome = build.build(tmp_path / "cat", "z")
+    assert outcome.indexed == 2
+    assert [h.rsplit("/", 1)[1] for h in outcome.quarantine] == ["empty.zarr"]
+    ds = vadose.open("z", catalog=str(tmp_path / "cat"))
+    np.testing.assert_allclose(ds.sm.values, truth, atol=1e-9)
+    assert vadose.open("z", catalog=str(tmp_path / "cat"), time="2020-01-05/2020-01-06").sizes["time"] == 2
+    assert not build.build(tmp_path / "cat", "z").changed
+    assert quality.validate(tmp_path / "cat", "z") == []
+    found = quality.diff(tmp_path / "cat", "z")
+    assert [h.rsplit("/", 1)[1] for h in found.new] == ["empty.zarr"]
+    assert found.missing == found.resized == found.replaced == []

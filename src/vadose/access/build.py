@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from vadose.access import blocks, parquet, remote, store, virtual
+from vadose.access import blocks, parquet, remote, store, stores, virtual
 from vadose.access.credentials import Access
 from vadose.access.cube import Era, FileScan, assemble, scan_file
 from vadose.access.journal import Journal
@@ -87,6 +87,8 @@ def build(
         if not found:
             raise NotFoundError(f"{identifier}: nothing matches {recipe.source}")
         outcome.listed = len(found)
+        if recipe.format == "zarr":
+            return _stores(home, collection, recipe, access, found, outcome)
         chosen = choose(found, recipe, journal)
         journal.keep_only([*(s.href for s in chosen), *journal.quarantine()])
         todo = journal.missing(chosen)
@@ -94,6 +96,22 @@ def build(
         scan_all(todo, recipe, access, journal, progress=progress, client=client)
         commit(home, collection, recipe, access, journal, outcome)
         return outcome
+
+
+def _stores(home: Path, collection: dict[str, Any], recipe: Recipe, access: Access, found: list[Stat], outcome: Outcome) -> Outcome:  # fmt: skip
+    """Stores need no references: which there are is all that is kept."""
+    kept, outcome.quarantine = stores.scan(found, recipe, access)
+    outcome.scanned, outcome.indexed = len(found), len(kept)
+    _write_quarantine(home, outcome.quarantine)
+    if {s.stat.href: s.stat.etag for s in kept} == {h: s.etag for h, s in stores.known(home.parent, home.name).items()}:
+        outcome.tag = collection.get("version", "")
+        return outcome
+    if kept:
+        outcome.tag, outcome.changed = next_tag(home), True
+        stores.commit(home, collection, recipe, kept, len(outcome.quarantine), outcome.tag)
+        _keep_version(home, outcome.tag, collection, store.read_items(home.parent, home.name))
+        _forget_old(home)
+    return outcome
 
 
 @contextlib.contextmanager
@@ -116,7 +134,7 @@ def sources(recipe: Recipe, home: Path, access: Access) -> list[Stat]:
     source = recipe.source
     if remote.is_local(source) and not source.startswith(("/", "file://")):
         source = str(home.parent.resolve() / source)
-    return remote.listing(source, access)
+    return stores.listing(source, access) if recipe.format == "zarr" else remote.listing(source, access)
 
 
 def choose(found: list[Stat], recipe: Recipe, journal: Journal) -> list[Stat]:

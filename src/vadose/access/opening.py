@@ -18,6 +18,7 @@ import vadose
 from vadose.access import remote
 from vadose.access.catalog import Catalog, TimeSpan, open_catalog, span
 from vadose.access.credentials import Access
+from vadose.access.stores import with_time
 from vadose.errors import NotFoundError, UnreadableFileError, VadoseInputError, unknown_name
 from vadose.typing import BBox
 
@@ -83,6 +84,7 @@ def open_raw(
         raise VadoseInputError(f"purpose is {purpose!r}; allowed: auto, map, series")
     access = Access.of(how, consent=requester_pays)
     needs_items = how["reader"] not in ("kerchunk", "icechunk", "zarr")
+    needs_items = needs_items or bool(how.get("stores"))
     found = place.items(collection, bbox=bbox, time=time) if needs_items or how.get("eras") else []
     found = [i for i in found if all(i["properties"].get(k) == v for k, v in (where or {}).items())]
     if needs_items and not found:
@@ -289,6 +291,15 @@ def _open_icechunk(question: Question) -> xr.Dataset:
 
 
 def _open_zarr(question: Question) -> xr.Dataset:
+    how = question.how
+    if how.get("stores"):
+        parts = [
+            with_time(
+                open_zarr(h, access=question.access, group=how.get("group"), chunks=how.get("chunks", {})), h, how
+            )
+            for h in question.hrefs
+        ]
+        return join(parts, how.get("dim", "time"))
     address = question.entry["assets"]["data"]["href"]
     if address.endswith(".csv"):
         raise NotFoundError(

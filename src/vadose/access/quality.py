@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vadose.access import build, remote, store, validation
+from vadose.access import build, remote, store, stores, validation
 from vadose.access.blocks import BlockFile
 from vadose.access.credentials import Access
 from vadose.access.parquet import References
@@ -42,7 +42,7 @@ def _home(folder: Path, identifier: str) -> tuple[Path, dict[str, Any], dict[str
     if collection is None:
         raise NotFoundError(f"no collection {identifier!r} in {folder}; there are {', '.join(store.folders(folder))}")
     how = collection["assets"]["data"].get("vadose:open", {})
-    if not how.get("eras"):
+    if not how.get("eras") and not how.get("stores"):
         raise NotFoundError(f"{identifier} is not indexed yet: `vadose catalog build {identifier}`")
     return folder / identifier, collection, how
 
@@ -51,11 +51,15 @@ def diff(folder: str | Path, identifier: str) -> Difference:
     """Sources that are new, missing, resized or replaced. Listings and HEAD requests only; no data is read."""
     home, _, how = _home(Path(folder), identifier)
     access = Access.of(how)
-    known = {
-        s.href: s
-        for e in how["eras"]
-        for s in References(str(home / e["references"]), how.get("locations")).sources.values()
-    }
+    known = (
+        stores.known(Path(folder), identifier)
+        if how.get("stores")
+        else {
+            s.href: s
+            for e in how["eras"]
+            for s in References(str(home / e["references"]), how.get("locations")).sources.values()
+        }
+    )
     now = {s.href: s for s in build.sources(load(home), home, access)}
     with build.Journal(home / ".build" / "journal.sqlite") as journal:
         aside = journal.quarantine()
@@ -84,7 +88,7 @@ def validate(
     found = [f"{identifier}: {t}" for t in validation.collection_errors(collection)]
     generator = np.random.default_rng(rng)
     recipe = load(home)
-    for era in how["eras"]:
+    for era in how.get("eras", []):
         references = References(str(home / era["references"]), how.get("locations"))
         found += complete(references)
         if level != "fast":
@@ -282,7 +286,7 @@ def publish(folder: str | Path, identifier: str, target: str, *, access: Access 
     home, collection, how = _home(Path(folder), identifier)
     base = f"{target.rstrip('/')}/{identifier}"
     fs, root = fsspec.core.url_to_fs(base, **storage_options(base))
-    current = {e[k] for e in how["eras"] for k in ("references", "icechunk") if k in e}
+    current = {e[k] for e in how.get("eras", []) for k in ("references", "icechunk") if k in e}
     wanted = [home / p for p in sorted(current)] + [
         home / n for n in ("items.parquet", "recipe.yaml", "quarantine.json", "series.zarr")
     ]
@@ -294,7 +298,7 @@ def publish(folder: str | Path, identifier: str, target: str, *, access: Access 
             fs.makedirs(there.rsplit("/", 1)[0], exist_ok=True)
             fs.put_file(str(path), there)
             written.append(f"{base}/{path.relative_to(home)}")
-    for era in how["eras"]:
+    for era in how.get("eras", []):
         for key in ("references", "icechunk"):
             if key in era:
                 era[key] = f"{base}/{era[key].removeprefix('./')}"
