@@ -38,7 +38,11 @@ def served(tmp_path):
     class Ana:
         def get_current_user(self):
             who = self.request.headers.get("X-Who")
-            return {"name": f"{who}@example.org", "admin": who == "ana"} if who else None
+            return (
+                {"name": f"{who}@example.org", "groups": ["citizen-moderators"] if who == "ana" else ["others"]}
+                if who
+                else None
+            )
 
         def get_login_url(self):
             return "/hub/login"
@@ -118,7 +122,7 @@ def ask(address, who, body=None, cookies=None):
     return answer.status, answer.read().decode(), opener
 
 
-def test_only_administrators_decide(served):
+def test_only_moderators_decide(served):
     address, folder = served
     assert ask(f"{address}/review", "ben")[0] == 403
     _, text, opener = ask(f"{address}/", "ben")

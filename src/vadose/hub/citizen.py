@@ -3,7 +3,7 @@
 `python -m vadose.hub.citizen --port 8080 --folder FOLDER --prefix /services/citizen`
 
 Each observation is one small file, named by its content: what is sent twice is kept once, and nothing is ever overwritten. Observations
-carry a pseudonym, not a name. Administrators of the hub decide about those that wait, on the page `review`.
+carry a pseudonym, not a name. Members of the hub's group `citizen-moderators` decide about those that wait, on the page `review`.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def page(
     said: Mapping[str, str] | None = None,
     *,
     bad: bool = False,
-    admin: bool = False,
+    moderator: bool = False,
 ) -> str:
     """The form; what was written stays in it when something was wrong."""
     said = said or {}
@@ -82,7 +82,7 @@ def page(
     )
     method = _select("method", "How did you measure", METHOD_WORDS, said)
     consent = " checked" if said.get("consent") else ""
-    link = f'<p><a href="{html.escape(prefix)}/review">Observations that wait</a></p>' if admin else ""
+    link = f'<p><a href="{html.escape(prefix)}/review">Observations that wait</a></p>' if moderator else ""
     body = f"""<h1>A soil moisture observation</h1>{_note(message, bad)}{link}
 <form method="post" action="{html.escape(prefix)}/"><input type="hidden" name="_xsrf" value="{html.escape(token)}">
 <label>When did you take the sample <input name="time" type="datetime-local" value="{html.escape(said.get("time", ""))}" required></label>
@@ -150,7 +150,9 @@ def _told(one: Mapping[str, object]) -> str:
     return f"{one['gravimetric_moisture']:.0%} of the dry weight is water{volume}"
 
 
-def application(folder: str | Path, prefix: str, *, authenticated: type | None = None):
+def application(
+    folder: str | Path, prefix: str, *, authenticated: type | None = None, moderators: str = "citizen-moderators"
+):
     """The tornado application. `authenticated` is a mix-in that says who somebody is; the hub's by default."""
     from jupyterhub.services.auth import HubOAuthCallbackHandler, HubOAuthenticated
     from tornado import web
@@ -163,11 +165,12 @@ def application(folder: str | Path, prefix: str, *, authenticated: type | None =
                 "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'"
             )
 
-        def admin(self) -> bool:
-            return bool(self.get_current_user().get("admin"))
+        def moderator(self) -> bool:
+            # The hub tells a service a user's name and groups, and not who is an administrator.
+            return moderators in self.get_current_user().get("groups", [])
 
         def show(self, message: str = "", *, bad: bool = False, said: Mapping[str, str] | None = None) -> None:
-            self.write(page(prefix, self.xsrf_token.decode(), message, said, bad=bad, admin=self.admin()))
+            self.write(page(prefix, self.xsrf_token.decode(), message, said, bad=bad, moderator=self.moderator()))
 
         @web.authenticated
         def get(self) -> None:
@@ -194,13 +197,13 @@ def application(folder: str | Path, prefix: str, *, authenticated: type | None =
 
         @web.authenticated
         def get(self) -> None:
-            if not self.admin():
+            if not self.moderator():
                 raise web.HTTPError(403)
             self.answer()
 
         @web.authenticated
         def post(self) -> None:
-            if not self.admin():
+            if not self.moderator():
                 raise web.HTTPError(403)
             asked = {name: self.get_body_argument(name, "") for name in ("id", "state", "why")}
             try:
@@ -236,11 +239,12 @@ def application(folder: str | Path, prefix: str, *, authenticated: type | None =
     "--folder", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where readings are kept."
 )
 @click.option("--prefix", default="/services/citizen", show_default=True)
-def main(host: str, port: int, folder: Path, prefix: str) -> None:
+@click.option("--moderators", default="citizen-moderators", show_default=True, help="The hub's group that decides.")
+def main(host: str, port: int, folder: Path, prefix: str, moderators: str) -> None:
     """Serve the form. Runs as a service of the hub, which gives it JUPYTERHUB_API_TOKEN and says who somebody is."""
     from tornado import httpserver, ioloop
 
-    server = httpserver.HTTPServer(application(folder, prefix.rstrip("/")), xheaders=True)
+    server = httpserver.HTTPServer(application(folder, prefix.rstrip("/"), moderators=moderators), xheaders=True)
     server.listen(port, host)
     ioloop.IOLoop.current().start()
 
