@@ -273,6 +273,18 @@ def test_written_map_equals_the_lazy_one_and_resumes(trained, tmp_path, tile, mo
         learn.write_map(trained["boosted"], data, store, tile=tile)
 
 
+def test_a_written_map_goes_into_a_geotiff(trained, tmp_path):
+    from PIL import Image
+
+    data = cube()
+    learn.write_map(trained["oblivious"], data, str(tmp_path / "map.zarr"), tile={"lat": 10, "lon": 16})
+    written = xr.open_zarr(tmp_path / "map.zarr", chunks=None, consolidated=False, mask_and_scale=False)
+    for name in ("soil_moisture", "soil_moisture_flag"):
+        learn.raster.write_cog(written[name], tmp_path / f"{name}.tif", tile=16)
+        with Image.open(tmp_path / f"{name}.tif") as image:
+            np.testing.assert_array_equal(np.asarray(image), written[name].values[::-1])  # north is up
+
+
 def test_memory_of_a_map_is_bounded_by_its_tiles(trained, tmp_path):
     """Four times the pixels in the same tiles need the same memory, static fields beside daily ones included."""
     import tracemalloc
