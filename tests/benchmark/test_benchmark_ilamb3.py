@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 
-from vadose.benchmark import engine, score
+from vadose.benchmark import engine, read, score
+from vadose.benchmark.export import export
 from vadose.errors import PlatformError
 
 
@@ -52,6 +55,40 @@ def test_scores_equal_those_of_ilamb3_on_nested_grids(python):
     for statistic, words in engine.THEIRS.items():
         value = next(v for k, v in theirs["scores"].items() if k.startswith(words))
         assert ours[statistic] == pytest.approx(value, abs=2e-3), (statistic, theirs)
+
+
+def test_a_recipe_exported_for_ilamb3_is_scored_by_it_as_by_us(python, tmp_path):
+    """The study's own run (files, table of models, YAML) gives the scores that our scheme gives on the arrays."""
+    a, b = fields(10, 10, seed=1), fields(20, 20, seed=2, offset=0.02)
+    for name, data in (("reference", a), ("model", b)):
+        # 0.1 m of soil: m3 m-3 as kg m-2
+        (data * 100.0).assign_attrs(units="kg m-2").to_dataset(name="mrsos").to_netcdf(tmp_path / f"{name}.nc")
+    (tmp_path / "recipe.yaml").write_text(
+        """\
+title: exported
+models:
+  M: {files: model.nc, product: cmip6}
+pages:
+  Water:
+    Surface:
+      variable: soil_moisture
+      layer: [0.0, 0.1]
+      references:
+        R: {files: reference.nc, product: cmip6}
+"""
+    )
+    folder, skipped = export(read(tmp_path / "recipe.yaml"), tmp_path / "study")
+    assert skipped == []
+    done = subprocess.run([python, "run.py"], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    tables = [pd.read_csv(p) for p in (folder / "_build").rglob("*.csv")]
+    found = pd.concat(tables)
+    found = found[(found["type"] == "score") & (found["source"] == "M")].drop_duplicates("name").set_index("name").value
+    ours = score(a, b, scheme="ilamb3")
+    ours = ours[ours.kind == "score"].set_index("statistic").value
+    for statistic, words in engine.THEIRS.items():
+        value = next(v for k, v in found.items() if k.startswith(words))
+        assert ours[statistic] == pytest.approx(value, abs=2e-3), (statistic, found)
 
 
 def test_without_ilamb3_one_is_told_how_to_get_it(monkeypatch, tmp_path):

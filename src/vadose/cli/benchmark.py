@@ -26,8 +26,13 @@ import click
 @click.option(
     "--cluster", "workers", type=int, help="Spread the comparisons over so many workers (a Gateway cluster on a hub)."
 )
+@click.option(
+    "--for-ilamb",
+    is_flag=True,
+    help="Score nothing: write the recipe's data as netCDF with a study that ilamb3 runs by itself (python run.py there).",
+)
 @click.option("--quiet", is_flag=True, help="Print the page's path only.")
-def command(recipe: Path, output: Path, engine: str, workers: int | None, quiet: bool) -> None:
+def command(recipe: Path, output: Path, engine: str, workers: int | None, for_ilamb: bool, quiet: bool) -> None:
     """Compare the models of RECIPE (a YAML file) with its references; write tables, maps and index.html into the output folder.
 
     What cannot be read is reported on the page and does not stop the run.
@@ -40,6 +45,14 @@ def command(recipe: Path, output: Path, engine: str, workers: int | None, quiet:
     from vadose.benchmark.runner import run
 
     the = read(recipe)
+    if for_ilamb:
+        from vadose.benchmark.export import export
+
+        folder, skipped = export(the, output)
+        for line in skipped:
+            click.echo(f"not written: {line}", err=True)
+        click.echo(str(folder / "study.yaml"))
+        return
     with contextlib.ExitStack() as stack:
         client = None
         if workers:
