@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from vadose.benchmark import constraint as c
+from vadose.benchmark import pace
 from vadose.benchmark import relationship as r
 from vadose.errors import TooFewSamplesError, VadoseInputError, VadoseWarning
 
@@ -111,6 +112,24 @@ def test_the_hellinger_score_of_relations_that_never_meet_is_zero():
     b = r.Samples(a.driver + 5, a.response, a.weight, a.block)
     assert r.relate(a, b).hellinger == pytest.approx(0.0, abs=1e-9)
     assert np.isnan(r.relate(a, b).score)
+
+
+def test_both_scores_of_a_relation_lie_in_their_intervals():
+    rng = np.random.default_rng(0)
+    found = r.relate(made(rng), made(rng, slope=1.5))
+    assert found.score_low <= found.score <= found.score_high
+    # draws of blocks fill fewer bins alike than the whole: the interval lies around and below the score
+    assert found.hellinger_low < found.hellinger_high < 1
+    assert found.hellinger_low <= found.hellinger
+
+
+def test_the_interval_of_the_pace_of_drying_holds_the_ratio_of_known_time_scales():
+    rng = np.random.default_rng(0)
+    reference, model = (tau * np.exp(0.2 * rng.normal(size=200)) for tau in (5.0, 10.0))
+    low, high = pace._interval(reference, model)
+    assert low < 0.5 < high  # exp(-|ln 2|)
+    assert high - low < 0.1
+    assert np.isnan(pace._interval(reference[:4], model)).all()
 
 
 def test_interaction_is_none_for_added_effects_and_found_for_a_product():

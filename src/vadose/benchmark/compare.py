@@ -192,7 +192,8 @@ def _interval(measured, the, k, options, draws, rng):
         found.append(
             scoring.by_region(drawn, here, part, np.ones(part.size, bool), the, weight=part.weight * times, **options)
         )
-    values = pd.DataFrame(found)
+    # `values` rests on the region's distribution, which a draw of cells does not renew: no interval rather than one of no width
+    values = pd.DataFrame(found).drop(columns="values", errors="ignore")
     tail = (1 - LEVEL) / 2
     return values.quantile(tail).to_dict(), values.quantile(1 - tail).to_dict()
 

@@ -35,28 +35,42 @@ def drydown_rows(reference: Record, model: Record, measured: Pair) -> pd.DataFra
         if lat.size == 0:
             continue
         box = (lat.min() - 1, lat.max() + 1, lon.min() - 1, lon.max() + 1)
-        middle = [
-            float(np.nanmedian(p[(a >= box[0]) & (a <= box[1]) & (o >= box[2]) & (o <= box[3])])) if p.size else np.nan
-            for a, o, p in found
-        ]
-        score = float(np.exp(-abs(np.log(middle[1] / middle[0])))) if min(middle) > 0 else np.nan
+        paces = [p[(a >= box[0]) & (a <= box[1]) & (o >= box[2]) & (o <= box[3]) & np.isfinite(p)] for a, o, p in found]
+        middle = [float(np.median(p)) if p.size else np.nan for p in paces]
+        score = _alike(*middle)
+        low, high = _interval(*paces)
         n = int(np.isfinite(found[1][2]).sum())
         rows += [
-            _row(region, "score", "drydown", score, n, "1"),
+            _row(region, "score", "drydown", score, n, "1", low, high),
             _row(region, "quantity", "reference_drydown", middle[0], n, "d"),
             _row(region, "quantity", "model_drydown", middle[1], n, "d"),
         ]
     return pd.DataFrame(rows)
 
 
-def _row(region, kind, statistic, value, n, units):
+def _alike(reference: float, model: float) -> float:
+    """exp(-|ln ratio|) of two time scales."""
+    return float(np.exp(-abs(np.log(model / reference)))) if min(reference, model) > 0 else np.nan
+
+
+def _interval(reference: np.ndarray, model: np.ndarray, draws: int = 200) -> tuple[float, float]:
+    """90 % of the score over draws of cells with replacement; none from fewer than five cells of either."""
+    if min(reference.size, model.size) < 5:
+        return np.nan, np.nan
+    generator = np.random.default_rng(0)
+    drawn = [np.median(generator.choice(p, (draws, p.size)), axis=1) for p in (reference, model)]
+    low, high = np.percentile([_alike(a, b) for a, b in zip(*drawn, strict=True)], [5, 95])
+    return float(low), float(high)
+
+
+def _row(region, kind, statistic, value, n, units, low=np.nan, high=np.nan):
     return {
         "region": region,
         "kind": kind,
         "statistic": statistic,
         "value": value,
-        "low": np.nan,
-        "high": np.nan,
+        "low": low,
+        "high": high,
         "n": n,
         "units": units,
     }

@@ -75,7 +75,14 @@ def relation_rows(
         label = f"{names[1]} by {names[0]}"
         scores += [
             _row(region, f"{label}: curve", found.score, b.driver.size, found.score_low, found.score_high),
-            _row(region, f"{label}: distribution", found.hellinger, b.driver.size),
+            _row(
+                region,
+                f"{label}: distribution",
+                found.hellinger,
+                b.driver.size,
+                found.hellinger_low,
+                found.hellinger_high,
+            ),
         ]
         for k, source in enumerate(("reference", "model")):
             curves.append(

@@ -43,6 +43,8 @@ class Relationship:
     overlap: float
     score_low: float
     score_high: float
+    hellinger_low: float
+    hellinger_high: float
 
 
 def samples(
@@ -67,17 +69,22 @@ def relate(reference: Samples, model: Samples, *, bins: int = BINS, draws: int =
     curve, share = _curves([c.sum(axis=1) for c in counts])
     score = _score(curve)
     generator = np.random.default_rng(rng)
-    held, scores = np.empty((draws, 2, bins)), np.empty(draws)
+    joint = _joint(reference, model, edges, bins)
+    held, scores, alike = np.empty((draws, 2, bins)), np.empty(draws), np.empty(draws)
     for k in range(draws):
-        drawn = [c @ np.bincount(generator.integers(0, c.shape[1], c.shape[1]), minlength=c.shape[1]) for c in counts]
-        held[k], _ = _curves(drawn)
+        times = [np.bincount(generator.integers(0, n, n), minlength=n) for n in (c.shape[1] for c in counts)]
+        held[k], _ = _curves([c @ t for c, t in zip(counts, times, strict=True)])
         scores[k] = _score(np.where(np.isfinite(curve), held[k], np.nan))
+        alike[k] = hellinger_score(*(j @ t for j, t in zip(joint, times, strict=True)))
     low, high = _percentiles(held) if draws else (np.full_like(curve, np.nan),) * 2
     both = np.isfinite(curve).all(axis=0)
-    ends = np.nanpercentile(scores, [5, 95]) if draws and np.isfinite(scores).any() else (np.nan, np.nan)
+    ends, ends_alike = (
+        np.nanpercentile(v, [5, 95]) if draws and np.isfinite(v).any() else (np.nan, np.nan) for v in (scores, alike)
+    )
     return Relationship(
         (edges[:-1] + edges[1:]) / 2, curve, np.where(np.isfinite(curve), low, np.nan), np.where(np.isfinite(curve), high, np.nan),
-        share, score, _joint(reference, model, edges, bins), float(share[0][both].sum()), float(ends[0]), float(ends[1]),
+        share, score, hellinger_score(*(j.sum(axis=1) for j in joint)), float(share[0][both].sum()), float(ends[0]), float(ends[1]),
+        float(ends_alike[0]), float(ends_alike[1]),
     )  # fmt: skip
 
 
@@ -124,13 +131,16 @@ def _score(curve):
 
 
 def _joint(reference, model, edges, bins):
+    """Joint distribution of driver and response by spatial block, of either side: (bin x bin, block)."""
     lowest, highest = _limits(reference.response, model.response)
     other = np.linspace(lowest, highest, bins + 1)
-    tables = [
-        np.bincount(_place(s.driver, edges) * bins + _place(s.response, other), s.weight, minlength=bins * bins)
-        for s in (reference, model)
-    ]
-    return hellinger_score(*tables)
+    tables = []
+    for s in (reference, model):
+        _, block = np.unique(s.block, return_inverse=True)
+        n = int(block.max()) + 1
+        at = (_place(s.driver, edges) * bins + _place(s.response, other)) * n + block
+        tables.append(np.bincount(at, s.weight, minlength=bins * bins * n).reshape(bins * bins, n))
+    return tables
 
 
 @dataclass(frozen=True)
