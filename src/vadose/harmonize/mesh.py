@@ -2,7 +2,8 @@
 
 Weights are a Dataset: computed once, stored with `.to_zarr` or `.to_netcdf`, and used again by `remap`. Conservative weights
 are overlap areas in the plane of longitude and sine of latitude, where areas are those of the sphere: cell edges are
-great circles cut into short pieces, so cells that tile the sphere still tile it, and integrals are kept to rounding.
+great circles cut into short pieces, so cells that tile the sphere still tile it, and integrals are kept to rounding. Between two
+meshes cells are cut by one another on the sphere itself (`vadose.harmonize.sphere`).
 Jones 1999, doi:10.1175/1520-0493(1999)127<2204:FASOCR>2.0.CO;2 (first order).
 """
 
@@ -15,7 +16,7 @@ import xarray as xr
 
 from vadose import ease
 from vadose.errors import DimensionError, VadoseInputError, unknown_name
-from vadose.harmonize import polygons
+from vadose.harmonize import polygons, sphere
 from vadose.harmonize.grid import Grid, apply_checks
 
 METHODS = ("conservative", "bilinear", "nearest")
@@ -157,7 +158,7 @@ def _midway_corners(lat, lon):
 def weights(source: Grid | Mesh, target: Grid | Mesh, *, method: str = "conservative") -> xr.Dataset:
     """Weights from one grid to another, to be stored and reused by `remap`.
 
-    `conservative` needs cells with corners and rows and columns (a `Grid`) on at least one side; `bilinear` is linear in the
+    `conservative` needs cells with corners; where neither side has rows and columns (a `Grid`), cells must be convex. `bilinear` is linear in the
     triangle of source centers around a target; `nearest` takes the nearest center. Outside the source there is no value.
     Returns `start` (target_edge), `index` and `weight` (link), `area` (target), and the target's `lat` and `lon`.
     """
@@ -196,9 +197,8 @@ def _centers(grid):
 
 def _overlap(source, target):
     if isinstance(source, Mesh) and isinstance(target, Mesh):
-        raise VadoseInputError(
-            "conservative weights need rows and columns on one side; go through a regular Grid, or use bilinear or nearest"
-        )
+        rows, columns, shared = sphere.overlaps(*source.corners(), *target.corners())
+        return rows, columns, shared, sphere.areas(*target.corners())
     if isinstance(source, Grid) and isinstance(target, Grid):
         raise VadoseInputError(
             "both grids have rows and columns: use vadose.harmonize.regrid, which needs no stored weights"
