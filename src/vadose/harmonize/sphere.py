@@ -125,7 +125,9 @@ def overlaps(
 
     (have, have_reach), (want, want_reach) = _balls(source_lat, source_lon), _balls(target_lat, target_lon)
     tree = cKDTree(have)
-    arrays = [np.ascontiguousarray(a, dtype=float) for a in (source_lat, source_lon, target_lat, target_lon)]
+    lat_s, lon_s, lat_t, lon_t = (
+        np.ascontiguousarray(a, dtype=float) for a in (source_lat, source_lon, target_lat, target_lon)
+    )
     parts = []
     for first in range(0, want.shape[0], AT_ONCE):
         part = slice(first, first + AT_ONCE)
@@ -133,7 +135,7 @@ def overlaps(
         target = np.repeat(np.arange(first, first + len(found)), [len(f) for f in found])
         source = np.concatenate([np.sort(np.asarray(f, dtype=np.int64)) for f in found])
         shared = np.zeros(source.size)
-        _shared(*arrays, source, target, shared)
+        _shared(lat_s, lon_s, lat_t, lon_t, source, target, shared)
         keep = shared > SLIVER
         parts.append((target[keep], source[keep], shared[keep]))
     rows, columns, values = (np.concatenate(v) for v in zip(*parts, strict=True))

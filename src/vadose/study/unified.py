@@ -110,9 +110,9 @@ def described(
     for name, attrs in _AXES.items():
         out[name].attrs = {**out[name].attrs, **attrs}
     out = out.assign_coords(crs=xr.DataArray(np.int32(0), attrs=dict(_MAPPING)))
-    for name in out.data_vars:
-        if {"lat", "lon"} <= set(out[name].dims):
-            out[name].attrs["grid_mapping"] = "crs"
+    for variable in out.data_vars.values():
+        if {"lat", "lon"} <= set(variable.dims):
+            variable.attrs["grid_mapping"] = "crs"
     span = pd.DatetimeIndex(out["time"].values)
     west, south, east, north = bounding_box(out)
     extent = {
