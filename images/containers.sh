@@ -12,7 +12,8 @@ containers_setup() {
   if [ "$engine" = podman ] && [ "$(id -u)" = 0 ] && [ -z "${CONTAINERS_CONF:-}" ]; then
     store=$cache/containers
     mkdir -p "$store"
-    cat >"$store/containers.conf" <<CONF
+    # Written beside and renamed: somebody who reads at the same moment finds the old file or the new one, never half of it.
+    cat >"$store/containers.conf.$$" <<CONF
 [containers]
 default_ulimits = ["nofile=4096:16384", "nproc=16384:16384"]
 [engine]
@@ -20,12 +21,14 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 CONF
-    cat >"$store/storage.conf" <<CONF
+    cat >"$store/storage.conf.$$" <<CONF
 [storage]
 driver = "overlay"
 graphroot = "$store/graph"
 runroot = "$store/run"
 CONF
+    mv "$store/containers.conf.$$" "$store/containers.conf"
+    mv "$store/storage.conf.$$" "$store/storage.conf"
     export CONTAINERS_CONF=$store/containers.conf CONTAINERS_STORAGE_CONF=$store/storage.conf
   fi
   export engine cache

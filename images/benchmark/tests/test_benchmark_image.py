@@ -33,7 +33,7 @@ def months(path, value, name="mrsos"):
 
 class Tools(unittest.TestCase):
     def test_the_peers_import_beside_vadose(self):
-        for name in ("ilamb3", "pytesmo", "xskillscore", "intake_esgf", "nco", "vadose.benchmark"):
+        for name in ("ilamb3", "ILAMB.Variable", "mpi4py.MPI", "uxarray", "pytesmo", "xskillscore", "intake_esgf", "nco", "vadose.benchmark"):
             with self.subTest(name):
                 importlib.import_module(name)
 
@@ -48,6 +48,16 @@ class Tools(unittest.TestCase):
             table, _, _ = bias_analysis("mrsos")(reference, model)
         rows = table[table["name"] == "Bias"]
         self.assertAlmostEqual(float(rows[rows["source"] != "Reference"]["value"].iloc[-1]), 3.0, places=3)
+
+    def test_ilamb_averages_a_constant_over_the_sphere(self):
+        import numpy as np
+        from ILAMB.Variable import Variable
+
+        lat, lon = np.arange(-85.0, 90, 10), np.arange(-175.0, 180, 10)
+        water = Variable(name="mrsos", unit="kg m-2", data=np.ma.masked_array(np.full((18, 36), 23.0)), lat=lat, lon=lon)
+        self.assertAlmostEqual(float(water.integrateInSpace(mean=True).data), 23.0, places=9)
+        done = subprocess.run(["ilamb-run", "--help"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_nco_averages_as_e3sm_workflows_do(self):
         import xarray as xr
