@@ -251,6 +251,16 @@ def test_the_page_opens_without_network_and_every_link_leads_somewhere(faulty):
     assert data["provenance"]["title"] == "which fault is where"
 
 
+def test_the_summary_marks_a_score_that_rests_on_part_of_the_reference(faulty):
+    text = (faulty / "index.html").read_text()
+    marked = re.findall(
+        r'title="(?:Water|everything)[^"]*, (\w+), all; covers (\d+) % of[^"]*">0\.\d\d\*', text.replace("%", " %")
+    )
+    assert {m for m, _ in marked} == {"southern"}
+    assert len(marked) == 4  # everything, Water and both pages below
+    assert "* compared where the model has values" in text
+
+
 def test_cmec_json_has_the_dimensions_it_names(faulty):
     cmec = json.loads((faulty / "cmec.json").read_text())
     assert cmec["SCHEMA"]["name"] == "CMEC"

@@ -18,12 +18,15 @@ from vadose.report.page import STYLE
 
 MATRIX_STYLE = """
 .skip{position:absolute;left:-999rem}.skip:focus{left:1rem;top:.5rem;background:#fff;padding:.5rem;z-index:9}
-.matrix td{padding:0;text-align:center}.matrix td a,.matrix td span{display:block;padding:.4rem .7rem;text-decoration:none;font-variant-numeric:tabular-nums}
+.matrix td{padding:0;text-align:center}.matrix td a,.matrix td span{display:block;padding:.4rem .7rem;color:inherit;text-decoration:none;font-variant-numeric:tabular-nums}.matrix td a:hover,.matrix td a:focus-visible{text-decoration:underline}
 .matrix thead th{position:sticky;top:0;background:var(--paper);text-align:center}.matrix tbody th{position:sticky;left:0;background:var(--paper);font-weight:500;white-space:normal;min-width:7rem}
 .matrix .top th{font-weight:700}.key{display:flex;gap:.4rem;align-items:center;font-size:.88rem;color:var(--soft);flex-wrap:wrap}.key i{width:1.6rem;height:1rem;display:inline-block}
+figure.fits img{width:auto;max-width:100%}
 """
 #: Dark to light, in the order of luminance: reads in gray and by color-blind eyes.
 RAMP = ((0, 34, 78), (53, 69, 108), (102, 105, 112), (148, 142, 119), (200, 184, 102), (254, 232, 56))
+#: Share of the reference's area from which on a model is taken to cover it (coasts differ between grids).
+WHOLE = 0.9
 WORDS = {
     "bias": "mean", "rmse": "departures", "phase": "season", "iav": "year to year", "distribution": "pattern", "coverage": "coverage",
     "memory": "memory", "values": "values", "anomaly": "anomalies", "drydown": "drydown", "overall": "overall",
@@ -84,7 +87,7 @@ def _id(name: str) -> str:
 
 def _head(facts, leaves, tables) -> str:
     models = [i["name"] for i in facts["inputs"] if i["role"] == "model"]
-    period = " – ".join(facts["period"]) if facts["period"] else "all common months"
+    period = " – ".join(facts["period"]).replace("-", "\u2011") if facts["period"] else "all common months"
     cards = [
         (str(len(models)), "models"),
         (str(len(leaves)), "pages that compare"),
@@ -117,15 +120,19 @@ def shade(value: float) -> str:
     return f"background:rgb({rgb[0]},{rgb[1]},{rgb[2]});color:{ink}"
 
 
-def _cell(value: float, link: str = "", title: str = "") -> str:
-    text = f"{value:.2f}" if np.isfinite(value) else "–"
+def _cell(value: float, link: str = "", title: str = "", mark: str = "") -> str:
+    text = f"{value:.2f}{mark}" if np.isfinite(value) else "–"
     tip = f' title="{escape(title, quote=True)}"' if title else ""
-    inner = (
-        f'<a href="#{link}" style="{shade(value)}"{tip}>{text}</a>'
-        if link
-        else f'<span style="{shade(value)}"{tip}>{text}</span>'
-    )
-    return f"<td>{inner}</td>"
+    inner = f'<a href="#{link}"{tip}>{text}</a>' if link else f"<span{tip}>{text}</span>"
+    return f'<td style="{shade(value)}">{inner}</td>'
+
+
+def _partial(tables, region) -> dict[tuple[str, str], float]:
+    """Pages and models whose least coverage of a reference is below `WHOLE`: what is missing lowers no other score."""
+    s = tables["scores"]
+    s = s[(s.kind == "score") & (s.statistic == "coverage") & (s.region == region)]
+    least = s.groupby(["page", "model"]).value.min()
+    return {(str(p), str(m)): float(v) for (p, m), v in least.items() if v < WHOLE}
 
 
 def _matrix(facts, tables) -> str:
@@ -138,15 +145,17 @@ def _matrix(facts, tables) -> str:
         + "<span>1 (best)</span></p>"
     )
     parts = []
+    marked = False
     for n, region in enumerate(regions):
         part = summary[summary.region == region].set_index(["page", "model"])
+        partial = _partial(tables, region)
+        marked = marked or bool(partial)
         rows = []
         for page in ["everything", *(p["name"] for p in facts["pages"])]:
             found = part.loc[page]
             depth, leaf = int(found.depth.iloc[0]), bool(found.leaf.iloc[0])
             cells = "".join(
-                _cell(float(found.value.get(m, np.nan)), _id(page) if leaf else "", f"{page}, {m}, {region}")
-                for m in models
+                _summary_cell(page, m, region, float(found.value.get(m, np.nan)), leaf, partial) for m in models
             )
             label = escape(page.split(" / ")[-1])
             rows.append(
@@ -155,7 +164,23 @@ def _matrix(facts, tables) -> str:
         head = "".join(f'<th scope="col">{escape(m)}</th>' for m in models)
         table = f'<div class="table" tabindex="0" role="region" aria-label="overall scores, {escape(region)}"><table class="matrix"><thead><tr><td></td>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
         parts.append(table if n == 0 else f"<details><summary>Region: {escape(region)}</summary>{table}</details>")
-    return f'<section id="matrix"><h2>Summary</h2><p>Overall score of every model by page, region <b>{escape(regions[0])}</b>. Rows in bold are weighted means of the rows below; a number leads to its page.</p>{key}{"".join(parts)}</section>'
+    note = (
+        f"<p>* compared where the model has values, which is less than {WHOLE:.0%} of the reference's area: the score says nothing of the rest.</p>"
+        if marked
+        else ""
+    )
+    return f'<section id="matrix"><h2>Summary</h2><p>Overall score of every model by page, region <b>{escape(regions[0])}</b>. Rows in bold are weighted means of the rows below; a number leads to its page.</p>{key}{note}{"".join(parts)}</section>'
+
+
+def _summary_cell(page, model, region, value, leaf, partial) -> str:
+    """A number of the matrix, marked where it, or a page below it, rests on part of the reference."""
+    held = [
+        v
+        for (p, m), v in partial.items()
+        if m == model and (p == page or page == "everything" or p.startswith(f"{page} / "))
+    ]
+    tip = f"{page}, {model}, {region}" + (f"; covers {min(held):.0%} of the reference's area" if held else "")
+    return _cell(value, _id(page) if leaf else "", tip, "*" if held else "")
 
 
 def _leaf(page, facts, tables, folder) -> str:
@@ -218,7 +243,7 @@ def _scores(part: pd.DataFrame) -> str:
     return (
         shown
         + (
-            f'<figure><img src="{figure}" alt="overall scores with intervals"><figcaption>{caption}</figcaption></figure>'
+            f'<figure class="fits"><img src="{figure}" alt="overall scores with intervals"><figcaption>{caption}</figcaption></figure>'
             if figure
             else ""
         )
