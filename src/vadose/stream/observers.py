@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from vadose.errors import VadoseInputError
 
@@ -73,7 +73,7 @@ def estimate(
             break
     degrees = np.bincount(observer[tells], free[tells], people) - 1
     with np.errstate(invalid="ignore"):
-        trust = np.where(degrees > 0, chi2.sf(degrees * (scatter / GOOD) ** 2, np.maximum(degrees, 1e-9)), np.nan)
+        trust = np.where(degrees > 0, chdtrc(np.maximum(degrees, 1e-9), degrees * (scatter / GOOD) ** 2), np.nan)
     return Observers(value, offset, scatter, trust, rounds)
 
 
