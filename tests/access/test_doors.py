@@ -94,3 +94,24 @@ def test_the_table_is_written_by_the_command(tmp_path):
     done = run("write", tmp_path, "--only", "smap-l3", "--only", "ismn")
     assert done.exit_code == 0
     assert sorted(p.parent.name for p in tmp_path.glob("*/collection.json")) == ["ismn", "smap-l3"]
+
+
+def test_opening_a_century_reads_no_item_but_ids_and_etags(tmp_path):
+    """36,500 items of one collection: sources between two times come in order, without a document each."""
+    from vadose.access import store
+    from vadose.access.catalog import Catalog
+
+    days = 36_500
+    stamps = [f"{np.datetime64('1950-01-01') + k}T00:00:00Z" for k in range(days)]
+    template = {
+        "type": "Feature", "stac_version": "1.1.0", "stac_extensions": [], "collection": "x", "bbox": [0.0, 0.0, 1.0, 1.0],
+        "geometry": {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]]}, "assets": {"data": {"href": "/x", "roles": ["data"]}},
+        "links": [],
+    }  # fmt: skip
+    items = [{**template, "id": f"{k:05d}", "properties": {"datetime": s, "start_datetime": s, "end_datetime": s, "vadose:etag": f"e{k}"}} for k, s in enumerate(stamps)]  # fmt: skip
+    store.write_collection(tmp_path / "x", {"type": "Collection", "id": "x", "links": []}, items[::-1])
+    place = Catalog(str(tmp_path), {"x": {}})
+    found = place.sources("x", time="1960-01-01/1960-01-03")
+    # 1950 to 1959 hold two leap days: 3,652 days go before.
+    assert found == [{"id": f"{k:05d}", "properties": {"vadose:etag": f"e{k}"}} for k in (3652, 3653, 3654)]
+    assert [s["id"] for s in place.sources("x")] == [f"{k:05d}" for k in range(1000)]

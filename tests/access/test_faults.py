@@ -47,6 +47,17 @@ def test_servers_that_fail_now_and_then_are_asked_again(bucket, door, fault):
     check(ds, bucket)
 
 
+def test_a_server_that_only_fails_is_an_error_with_its_address_not_a_wait_without_end(bucket, monkeypatch):
+    monkeypatch.setattr(remote, "RETRIES", 2)
+    remote._store.cache_clear()
+    ds = opened(bucket)
+    bucket.stub.faults(status=503, match="/days/", only="GET")
+    bucket.stub.log()
+    with pytest.raises(UnreadableFileError, match=r"s3://arch/days/.*\.h5"):
+        ds.soil_moisture[0, :5, :5].load()
+    remote._store.cache_clear()
+
+
 def test_bodies_that_break_off_are_asked_for_again(bucket):
     ds = opened(bucket)
     bucket.stub.faults(cut=True, rate=0.1, match="/days/")

@@ -81,6 +81,13 @@ class Catalog:
             "id"
         )
 
+    def sources(self, collection: str, *, time: TimeSpan = None, limit: int = 1000) -> list[dict[str, Any]]:
+        """Ids and etags of the first items in a time, for provenance: without reading what else is known of them."""
+        start, end = span(time)
+        if self.href.startswith("http"):
+            return _remote_items(self.href, collection, None, time, limit)
+        return store.read_sources(Path(self.href), collection, start=start, end=end, limit=limit)
+
     def items(self, collection: str, *, bbox: BBox | None = None, time: TimeSpan = None) -> list[dict[str, Any]]:
         """Items of a collection that touch `bbox` and `time`, in order of time."""
         self.collection(collection)
@@ -137,13 +144,13 @@ def _touch(a: Sequence[float], b: Sequence[float]) -> bool:
     return a[0] <= b[2] and a[2] >= b[0] and a[1] <= b[3] and a[3] >= b[1]
 
 
-def _remote_items(href: str, collection: str, bbox, time) -> list[dict[str, Any]]:
+def _remote_items(href: str, collection: str, bbox, time, most: int | None = None) -> list[dict[str, Any]]:
     import pystac_client
 
     start, end = span(time)
     period = f"{_iso(start)}/{_iso(end)}" if start is not None or end is not None else None
     found = pystac_client.Client.open(href).search(
-        collections=[collection], bbox=list(bbox) if bbox else None, datetime=period, limit=500
+        collections=[collection], bbox=list(bbox) if bbox else None, datetime=period, limit=500, max_items=most
     )
     return list(found.items_as_dicts())
 

@@ -43,8 +43,9 @@ def _netcdf3(handle: Any, stat: Stat) -> dict[str, Any]:
         """kerchunk's scanner on a file that is open already: it opens by address otherwise, with keys of its own."""
 
         def __init__(self) -> None:
-            self.chunks, self.threshold, self.max_chunk_size = {}, 0, 0
-            self.out, self.storage_options, self.fp = {}, None, handle
+            self.chunks: dict[str, Any] = {}
+            self.out: dict[str, Any] = {}
+            self.threshold, self.max_chunk_size, self.storage_options, self.fp = 0, 0, None, handle
             magic = handle.read(4)
             if magic[:3] != b"CDF" or magic[3] not in (1, 2):
                 raise ValueError(f"it begins with {magic!r}")

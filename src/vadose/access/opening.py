@@ -85,7 +85,11 @@ def open_raw(
     access = Access.of(how, consent=requester_pays)
     needs_items = how["reader"] not in ("kerchunk", "icechunk", "zarr")
     needs_items = needs_items or bool(how.get("stores"))
-    found = place.items(collection, bbox=bbox, time=time) if needs_items or how.get("eras") else []
+    found: list[dict[str, Any]] = []
+    if needs_items or (where and how.get("eras")):
+        found = place.items(collection, bbox=bbox, time=time)
+    elif how.get("eras"):
+        found = place.sources(collection, time=time)
     found = [i for i in found if all(i["properties"].get(k) == v for k, v in (where or {}).items())]
     if needs_items and not found:
         raise _nothing(place, collection, entry, how, time, bbox, where)

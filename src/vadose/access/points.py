@@ -22,6 +22,9 @@ from vadose.errors import DimensionError, NotFoundError, unknown_name
 LONG_NAMES = {"latitude": "lat", "longitude": "lon"}
 #: Chunks under way at once: they are many and small.
 UNDER_WAY = 4 * CONCURRENCY
+#: Chunks that a thread decodes between two looks for work.
+BATCH = 32
+Place = bytes | tuple[str, int, int]
 
 
 def _inflater() -> Any:
@@ -131,33 +134,43 @@ def _cells(references, variables, steps, rows, cols, access) -> dict[str, np.nda
                     wanted[key] = []
                     jobs.append(key)
                 wanted[key].append((k, p, (t % ct, r % cy, c % cx)))
-    bodies = remote.run(_fetch(references, jobs, access))
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    where = [references.chunk(*job) for job in jobs]
+    # Local bytes are read by the threads that decode them; those of a store are asked for all at once.
+    afar = any(not isinstance(w, bytes) and not remote.is_local(w[0]) for w in where)
+    bodies = remote.run(_fetch(references, where, access)).result() if afar else None
 
-        def decode(pair: tuple[tuple[str, tuple[int, ...]], bytes]) -> None:
-            (name, index), body = pair
-            meta = references.metadata[f"{name}/.zarray"]
-            cells = [place for *_, place in wanted[name, index]]
-            values = pick(body, meta, cells)
-            for (k, p, _), value in zip(wanted[name, index], values, strict=True):
+    def decode(numbers: range) -> None:
+        for n in numbers:
+            name, index = jobs[n]
+            body = bodies[n] if bodies is not None else _local(where[n], references)
+            cells = wanted[name, index]
+            values = pick(body, references.metadata[f"{name}/.zarray"], [place for *_, place in cells])
+            for (k, p, _), value in zip(cells, values, strict=True):
                 out[name][k, p] = value
 
-        list(pool.map(decode, zip(jobs, bodies.result(), strict=True), chunksize=16))
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        list(pool.map(decode, (range(k, min(k + BATCH, len(jobs))) for k in range(0, len(jobs), BATCH))))
     return out
 
 
-async def _fetch(references: References, jobs: list[tuple[str, tuple[int, ...]]], access: Access) -> list[bytes]:
+def _local(where: Place, references: References) -> bytes:
+    if isinstance(where, bytes):
+        return where
+    address, offset, length = where
+    return remote.read_local(remote.local_path(address), offset, length, references.sources.get(address))
+
+
+async def _fetch(references: References, where: list[Place], access: Access) -> list[bytes]:
     limit = asyncio.Semaphore(UNDER_WAY)
 
-    async def one(name: str, index: tuple[int, ...]) -> bytes:
-        where = references.chunk(name, index)
-        if isinstance(where, bytes):
-            return where
-        address, offset, length = where
+    async def one(place: Place) -> bytes:
+        if isinstance(place, bytes):
+            return place
+        address, offset, length = place
         async with limit:
             return await cache.through(address, offset, length, access=access, expect=references.sources.get(address))
 
-    return list(await asyncio.gather(*(one(*job) for job in jobs)))
+    return list(await asyncio.gather(*(one(w) for w in where)))
 
 
 def pick(body: bytes, meta: dict[str, Any], cells: Sequence[tuple[int, ...]]) -> np.ndarray:

@@ -20,8 +20,10 @@ from typing import Any, TypeVar
 from vadose.access.credentials import Access, EarthdataKeys, authorization, https_address, in_region
 from vadose.errors import AccessDeniedError, SourceChangedError, UnreadableFileError, VadoseInputError
 
-#: Tries of a read whose body was cut or whose server answered 429 or 5xx; obstore itself retries within each.
+#: Tries of a read whose body was cut.
 TRIES = 4
+#: Tries within each, when the server answers 429 or 5xx or not at all: some twenty seconds in all.
+RETRIES = 8
 T = TypeVar("T")
 DEFAULT = Access()
 
@@ -51,7 +53,7 @@ def _store(root: str, access: Access, environment: tuple[str | None, ...]) -> An
 
     client: Any = {"timeout": "60s", "connect_timeout": "10s", "allow_http": True}
     retry: Any = {
-        "max_retries": 8,
+        "max_retries": RETRIES,
         "retry_timeout": _seconds(120),
         "backoff": {"init_backoff": _seconds(0.1), "max_backoff": _seconds(10), "base": 2.0},
     }
@@ -158,14 +160,14 @@ def explain(error: BaseException, address: str, access: Access = DEFAULT) -> Exc
             else "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
         return AccessDeniedError(f"{address}: the store refuses to hand it out ({text[:120]}); {hint}")
-    return UnreadableFileError(f"{address}: not read after {TRIES} tries: {text}")
+    return UnreadableFileError(f"{address}: not read, though asked for again: {text}")
 
 
 def _final(error: BaseException) -> bool:
-    """Errors that another try cannot mend."""
+    """Errors that another try cannot mend, and those of a server that was asked often enough."""
     import obstore.exceptions as kinds
 
-    return isinstance(
+    return f"max_retries: {RETRIES}" in str(error) or isinstance(
         error,
         kinds.PreconditionError
         | kinds.NotFoundError

@@ -101,6 +101,43 @@ def read_items(folder: Path, collection: str) -> list[dict[str, Any]]:
     return list(stac_table_to_items(pq.read_table(path)))
 
 
+def read_sources(
+    folder: Path, collection: str, *, start: Any = None, end: Any = None, limit: int = 1000
+) -> list[dict[str, Any]]:
+    """Ids and etags of the first `limit` items between two times (UTC, without zone): a century of days in a few milliseconds.
+
+    The shape is that of an item with `id` and `properties` only.
+    """
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    path = folder / collection / "items.parquet"
+    if not path.exists():
+        return []
+    there = set(pq.read_schema(path).names)
+    found = pq.read_table(path, columns=[c for c in ("id", "vadose:etag", *TIMES) if c in there])
+    first, last = (pc.coalesce(*(found[c] for c in pair if c in there)) for pair in (TIMES[::2], TIMES[1:]))
+    keep = pc.is_valid(first)
+    if start is not None:
+        keep = pc.and_(keep, pc.greater_equal(last, pc.cast(_utc(start), last.type)))
+    if end is not None:
+        keep = pc.and_(keep, pc.less_equal(first, pc.cast(_utc(end), first.type)))
+    found = found.append_column("first", first).filter(keep).sort_by([("first", "ascending"), ("id", "ascending")])
+    etags = found["vadose:etag"].to_pylist()[:limit] if "vadose:etag" in there else [None] * limit
+    rows = zip(found["id"].to_pylist()[:limit], etags, strict=False)
+    return [{"id": i, "properties": {"vadose:etag": e} if e else {}} for i, e in rows]
+
+
+#: First and last time of an item; `datetime` where it is an instant.
+TIMES = ("start_datetime", "end_datetime", "datetime")
+
+
+def _utc(moment: Any) -> Any:
+    import pyarrow as pa
+
+    return pa.scalar(moment.floor("us").to_pydatetime(), pa.timestamp("us", "UTC"))
+
+
 def count_items(folder: Path, collection: str) -> int:
     """How many items a collection has, without reading them."""
     import pyarrow.parquet as pq

@@ -107,13 +107,15 @@ def scan_tiff(handle: Any, name: str) -> dict[str, Variable]:
     number = np.arange(layers * down * across)
     place = np.stack([number // (down * across), number // across % down, number % across], axis=1)
     ydim, xdim = ("lat", "lon") if _geographic(tags) else ("y", "x")
-    if samples == 1:
-        shape, chunks, index, dims = (height, width), (rows, columns), place[:, 1:], (ydim, xdim)
-    elif chunky:
-        shape, chunks, dims = (height, width, samples), (rows, columns, samples), (ydim, xdim, "band")
-        index = np.column_stack([place[:, 1:], np.zeros(len(place), np.int64)])
-    else:
-        shape, chunks, index, dims = (samples, height, width), (1, rows, columns), place, ("band", ydim, xdim)
+    shape: tuple[int, ...] = (height, width)
+    chunks: tuple[int, ...] = (rows, columns)
+    dims: tuple[str, ...] = (ydim, xdim)
+    index = place[:, 1:]
+    if samples > 1 and chunky:
+        shape, chunks, dims = (*shape, samples), (*chunks, samples), (*dims, "band")
+        index = np.column_stack([index, np.zeros(len(place), np.int64)])
+    elif samples > 1:
+        shape, chunks, dims, index = (samples, *shape), (1, *chunks), ("band", *dims), place
     attrs = _attributes(tags, dtype)
     there = lengths > 0  # tiles that were never written have no place
     out = {
