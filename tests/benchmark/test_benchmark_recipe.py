@@ -15,6 +15,7 @@ from vadose.benchmark import read, run
 from vadose.benchmark.recipe import parse
 from vadose.benchmark.runner import BASELINE
 from vadose.errors import StudyError
+from vadose.products import uscrn
 from vadose.world import layouts, observe
 
 FAULTS = {
@@ -354,3 +355,38 @@ pages:
     assert row["bias"] == pytest.approx(1.0)
     assert row["distribution"] == pytest.approx(1.0)
     assert np.isnan(row["phase"])
+
+
+def test_a_real_station_is_a_reference_by_its_sensors_in_the_layer(shared_data, tmp_path):
+    """USCRN Manhattan KS, sensors at 5 and 10 cm: the mean of 0-0.1 m is 3/4 of the upper and 1/4 of the lower (constant above 5 cm)."""
+    path = shared_data / "uscrn" / "KS_Manhattan_6_SSW.csv"
+    months = pd.date_range("2012-01-01", "2016-12-01", freq="MS")
+    field = np.full((months.size, 4, 4), 25.0)  # kg m-2 in 0.1 m: 0.25 m3 m-3
+    xr.Dataset(
+        {"mrsos": (("time", "lat", "lon"), field, {"units": "kg m-2"})},
+        coords={"time": months, "lat": np.arange(37.5, 41), "lon": np.arange(-98.5, -95)},
+    ).to_netcdf(tmp_path / "model.nc")
+    (tmp_path / "recipe.yaml").write_text(
+        f"""\
+title: a station
+draws: 0
+period: [2012-01, 2016-12]
+models:
+  flat: {{files: model.nc, product: cmip6}}
+pages:
+  Surface:
+    variable: soil_moisture
+    layer: [0.0, 0.1]
+    references:
+      Manhattan: {{files: {path}, product: uscrn}}
+"""
+    )
+    out = run(tmp_path / "recipe.yaml", tmp_path / "out")
+    found = pd.read_parquet(out / "tables" / "scores.parquet")
+    row = found[(found.model == "flat") & (found.kind == "quantity")].set_index("statistic").value
+    daily = uscrn.open(path).soil_moisture.squeeze("station", drop=True).sel(time=slice("2012-01-01", "2016-12-31"))
+    both = (0.75 * daily.sel(depth=0.05) + 0.25 * daily.sel(depth=0.1)).to_series()
+    monthly = both.resample("MS").mean().dropna()
+    expected = np.average(monthly, weights=monthly.index.days_in_month)
+    assert row["reference_mean"] == pytest.approx(expected, rel=1e-6)
+    assert row["model_mean"] == pytest.approx(25.0 / 0.1 / 998.2, rel=2e-3)

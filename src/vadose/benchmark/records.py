@@ -18,7 +18,8 @@ import xarray as xr
 from vadose import cf, constants, products, qc, units
 from vadose.benchmark.recipe import Recipe, Source
 from vadose.errors import DimensionError, NotFoundError, UnreadableFileError, VadoseError
-from vadose.harmonize import layers_to_layer
+from vadose.harmonize import layers_to_layer, sensors_to_layer
+from vadose.harmonize.depth import profile_weights
 from vadose.products.opening import open_product
 from vadose.vocabulary import VARIABLES
 
@@ -204,6 +205,8 @@ def _moisture(data, layer, source, notes) -> tuple[xr.DataArray, xr.DataArray | 
     error = data.get("soil_moisture_standard_error")
     if "bottom" in data.coords and "station" in data.dims:
         return _stations(data, layer, source, notes), None
+    if "station" in data.dims and "soil_moisture" in data and "depth" in data.soil_moisture.dims:
+        return _sensors(data, layer, notes), None
     if layer is not None and "soil_moisture_profile" in data:
         bounds = np.asarray(data.layer_bnds.values, float)
         if bounds.ndim == 3:  # merging with other files gave the bounds a time
@@ -269,6 +272,16 @@ def _stations(data, layer, source, notes):
     return values.drop_vars([c for c in values.coords if c not in ("time", "lat", "lon", "station")]).assign_attrs(
         units="m3 m-3"
     )
+
+
+def _sensors(data, layer, notes):
+    """The layer's mean of stations with sensors at fixed depths, by the profile through those that it rests on."""
+    top, bottom = layer or (0.0, 0.1)
+    moisture, depths = data.soil_moisture, data["depth"].values.astype(float)
+    used = np.flatnonzero(profile_weights(depths, top, bottom) > 0)
+    out = sensors_to_layer(moisture.isel(depth=used), depths[used], top, bottom).soil_moisture
+    notes.append(f"sensors at {', '.join(f'{d:g}' for d in depths[used])} m to {top:g}-{bottom:g} m")
+    return out.drop_vars(["depth", "depth_bnds"], errors="ignore")
 
 
 def _flux(data, variable, source, notes) -> xr.DataArray:
