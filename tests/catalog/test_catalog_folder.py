@@ -36,6 +36,10 @@ def test_the_committed_folder_is_what_the_table_writes(tmp_path):
             f"{identifier} differs from the table: run `vadose catalog write catalog`"
         )
     assert store.folders(CATALOG) == sorted(ids)
+    for page in ("index.html", "schemas/vadose-open.schema.json"):
+        assert (CATALOG / page).read_text() == (tmp_path / page).read_text(), (
+            f"{page}: run `vadose catalog write catalog`"
+        )
 
 
 def test_the_committed_folder_is_valid():
