@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -54,13 +55,51 @@ class Numbers(unittest.TestCase):
 
         rng = np.random.default_rng(7)
         n, truth = 200_000, rng.normal(0, 0.05, 200_000)
-        products = {
-            name: xr.DataArray(scale * truth + rng.normal(0, sd, n), dims="time")
-            for name, scale, sd in (("x", 1.0, 0.02), ("y", 0.8, 0.03), ("z", 1.2, 0.04))
-        }
-        got = metrics.triple_collocation(metrics.measure(products, dim="time"))
+        products = metrics.stack(
+            *(xr.DataArray(scale * truth + rng.normal(0, sd, n), dims="time") for scale, sd in ((1.0, 0.02), (0.8, 0.03), (1.2, 0.04))),
+            names=["x", "y", "z"],
+        )
+        got = metrics.triple_collocation(metrics.moments(products))
         for name, sd in (("x", 0.02), ("y", 0.03), ("z", 0.04)):
             self.assertAlmostEqual(float(got.error_sd.sel(product=name)), sd, delta=0.001)
+
+
+    def test_requirements_of_every_package_are_met(self):
+        done = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout)
+
+    def test_versions_are_those_of_the_lock(self):
+        from importlib.metadata import version
+
+        lock = pathlib.Path("/opt/vadose/requirements.txt").read_text()
+        pins = re.findall(r"^([A-Za-z0-9_.-]+)==([^ \\\n]+)", lock, re.MULTILINE)
+        self.assertGreater(len(pins), 100)
+        self.assertEqual([(name, pin, version(name)) for name, pin in pins if version(name) != pin], [])
+
+    def test_inverse_of_a_hilbert_matrix_is_a_table_of_integers(self):
+        """LAPACK after the libraries lost their symbols."""
+        import numpy as np
+        import scipy.linalg
+
+        hilbert = 1.0 / (np.arange(3)[:, None] + np.arange(3) + 1)
+        np.testing.assert_allclose(scipy.linalg.inv(hilbert), [[9, -36, 30], [-36, 192, -180], [30, -180, 180]], rtol=1e-10)
+
+    def test_numbers_survive_netcdf_hdf5_zarr_and_parquet(self):
+        import numpy as np
+        import pandas as pd
+        import xarray as xr
+
+        water = xr.Dataset({"sm": ("time", np.linspace(0.05, 0.45, 1000))}, {"time": np.arange(1000)})
+        with tempfile.TemporaryDirectory() as folder:
+            for engine in ("netcdf4", "h5netcdf"):
+                water.to_netcdf(f"{folder}/{engine}.nc", engine=engine)
+                with xr.open_dataset(f"{folder}/{engine}.nc", engine=engine) as back:
+                    xr.testing.assert_identical(back.load(), water)
+            water.to_zarr(f"{folder}/c.zarr")
+            xr.testing.assert_identical(xr.open_zarr(f"{folder}/c.zarr").load(), water)
+            table = water.to_dataframe()
+            table.to_parquet(f"{folder}/d.parquet")
+            pd.testing.assert_frame_equal(pd.read_parquet(f"{folder}/d.parquet"), table)
 
 
 class Platform(unittest.TestCase):
