@@ -329,6 +329,8 @@ def test_baselines_are_in_the_table_by_phase_and_depth():
     everywhere = out.sel(phase="all").isel(depth=0)
     assert float(everywhere.skill.sel(model="trees")) > 0.3
     assert float(everywhere.skill.sel(model="climatology")) == 0
+    blank = windows.replace(data, valid=np.zeros_like(data.valid))
+    assert np.isnan(sites.BASELINES["linear"](blank, blank).predict(data).soil_moisture).all()
     n = out.n.sel(model="linear").isel(depth=0)
     assert float(n.sel(phase=["thawed", "transition", "frozen"]).sum()) == float(n.sel(phase="all")) == 4000
 

@@ -83,6 +83,9 @@ class _Table:
         rows, self.models, rng = self.rows(data), [], np.random.default_rng(0)
         for d in range(data.y.shape[-1]):
             x, y = rows[data.valid[..., d]], data.y[..., d][data.valid[..., d]].astype(float)
+            if not y.size:  # a depth without targets has no prediction
+                self.models.append(lambda new: np.full(len(new), np.nan))
+                continue
             use = rng.permutation(y.size)[:20_000]
             self.models.append(
                 _ridge(x, y) if self.kind == "linear" else Boosted(rounds=150, levels=()).fit(x[use], y[use]).predict
