@@ -28,8 +28,8 @@ RAMP = ((0, 34, 78), (53, 69, 108), (102, 105, 112), (148, 142, 119), (200, 184,
 #: Share of the reference's area from which on a model is taken to cover it (coasts differ between grids).
 WHOLE = 0.9
 WORDS = {
-    "bias": "mean", "rmse": "departures", "phase": "season", "iav": "year to year", "distribution": "pattern", "coverage": "coverage",
-    "memory": "memory", "values": "values", "anomaly": "anomalies", "drydown": "drydown", "overall": "overall",
+    "overall": "overall", "bias": "mean", "rmse": "departures", "phase": "season", "iav": "year to year", "distribution": "pattern", "coverage": "coverage",
+    "memory": "memory", "values": "values", "anomaly": "anomalies", "drydown": "drydown",
 }  # fmt: skip
 METHOD = (
     "Records are compared on the months both have and on the union of their cell edges, each cell sampled in both records without interpolation; meshes and stations at the "
