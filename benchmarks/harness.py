@@ -67,7 +67,9 @@ def python_of(environment: str) -> str:
         return sys.executable
     path = ROOT / ".side" / environment / "bin" / "python"
     if not path.exists():
-        raise FileNotFoundError(f"the peer lives in .side/{environment}, which is not there: bash benchmarks/{environment}")
+        raise FileNotFoundError(
+            f"the peer lives in .side/{environment}, which is not there: bash benchmarks/{environment}"
+        )
     return str(path)
 
 
