@@ -165,7 +165,7 @@ class _Writer:
                 part = row[:, j : j + side]
                 full = np.full((side, side), np.nan if part.dtype.kind == "f" else 0, part.dtype)
                 full[: part.shape[0], : part.shape[1]] = part
-                data = zlib.compress(np.ascontiguousarray(full.astype(full.dtype.newbyteorder("<"))), 6)
+                data = zlib.compress(full.astype(full.dtype.newbyteorder("<")).tobytes(), 6)
                 at.append(self.file.tell())
                 size.append(len(data))
                 self.file.write(data)
