@@ -18,12 +18,16 @@
 # **Time:** 10 minutes. **Data:** the synthetic Earth, so every claim is held to the truth.
 
 # %%
+import tempfile
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+import vadose
 from vadose import merge, world
+from vadose.access.catalog import open_catalog
 from vadose.diagnostics import (
     discrepancy,
     koppen_geiger,
@@ -35,6 +39,7 @@ from vadose.diagnostics import (
 )
 from vadose.harmonize import Grid
 from vadose.metrics import compare
+from vadose.study import unified
 
 plt.rcParams.update({"figure.dpi": 110, "axes.grid": False, "axes.spines.top": False, "axes.spines.right": False})
 
@@ -190,9 +195,26 @@ axes[1].legend(frameon=False)
 plt.show()
 
 # %% [markdown]
+# ## Hand it on
+# One call makes the region an entry of a catalog: a Zarr store with CF metadata, uncertainty and the weight of each product in each
+# value, and a STAC collection that says what it is. Whoever has the folder opens it by name.
+
+# %%
+folder = tempfile.mkdtemp()
+unified.write(
+    one, folder, "great-plains-unified", title="Unified soil moisture of the Great Plains (synthetic)",
+    description="Five synthetic products merged by their errors.", layer=(0.0, 0.05), license="CC0-1.0",
+)
+again = vadose.open("great-plains-unified", catalog=folder, time="2016-06")
+again[["soil_moisture", "soil_moisture_standard_error", "weight", "estimate_flag"]]
+
+# %%
+open_catalog(folder).search("unified")[["title", "start", "end", "license"]]
+
+# %% [markdown]
 # ## What next
 # * `40-merge/is-remote-sensing-drier`: the same questions to real products, where nobody knows the truth
-# * `help(merge.unified)`, `help(merge.fill)`; a region as a Zarr store with a STAC entry: `vadose.study.unified.write`
+# * `help(merge.unified)`, `help(merge.fill)`, `help(unified.write)`
 #
 # **References.** Gruber et al. 2017, doi:10.1109/TGRS.2017.2734070 (weights); Gruber et al. 2016, doi:10.1002/2015JD024027 (N-way
 # collocation); Shi et al. 2025, doi:10.1038/s41597-025-04657-x (a unified ensemble); Torrence & Compo 1998,
