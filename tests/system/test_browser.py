@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 
@@ -41,11 +42,9 @@ def log_in(page, hub, user):
     page.wait_for_url(f"**/user/{user}/lab**", timeout=90_000)
 
 
-def test_first_notebook_runs_on_gateway_workers(page, hub, tmp_path):
-    log_in(page, hub, "ana")
-    page.wait_for_selector(".jp-DirListing-item", timeout=60_000)
-    assert "00-start" in page.url, "Lab should open on the first folder"
-    page.goto(f"{hub.url}/user/ana/lab/tree/notebooks/00-start/first-look.ipynb")
+def run_all(page, hub, name):
+    """Open a notebook, take its outputs away and run all of its cells, as a person does."""
+    page.goto(f"{hub.url}/user/ana/lab/tree/notebooks/00-start/{name}.ipynb")
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
     for _ in range(120):  # the status bar, not the toolbar's dot: that one says idle before there is a kernel
         page.wait_for_timeout(500)
@@ -57,6 +56,21 @@ def test_first_notebook_runs_on_gateway_workers(page, hub, tmp_path):
     page.locator(".lm-Menu-item", has_text="Clear Outputs of All Cells").first.click()
     page.locator(".lm-MenuBar-item", has_text="Run").first.click()
     page.locator(".lm-Menu-item", has_text="Run All Cells").first.click()
+
+
+def code_cells(page, hub, name):
+    """The code cells as the server has them after a save; a page shows only those that are in view."""
+    page.keyboard.press("Control+s")
+    page.wait_for_timeout(1500)
+    document = json.loads((hub.state / "home" / "ana" / "notebooks" / "00-start" / f"{name}.ipynb").read_text())
+    return [c for c in document["cells"] if c["cell_type"] == "code" and "".join(c["source"]).strip()]
+
+
+def test_first_notebook_runs_on_gateway_workers(page, hub, tmp_path):
+    log_in(page, hub, "ana")
+    page.wait_for_selector(".jp-DirListing-item", timeout=60_000)
+    assert "00-start" in page.url, "Lab should open on the first folder"
+    run_all(page, hub, "first-look")
     page.wait_for_selector('.jp-OutputArea-output:has-text("ALL DONE")', timeout=240_000)
     page.screenshot(path=str(tmp_path / "lab.png"))
     assert not page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]').count()
@@ -65,6 +79,18 @@ def test_first_notebook_runs_on_gateway_workers(page, hub, tmp_path):
     )
     page.wait_for_selector('.jp-OutputArea-output:has-text("Dask Gateway cluster")', timeout=60_000)
     assert "LEFT []" in hub.run_as("ana", "from vadose.access import cluster\nprint('LEFT', cluster.clusters())").stdout
+
+
+def test_second_notebook_runs(page, hub):
+    log_in(page, hub, "ana")
+    run_all(page, hub, "synthetic-earth")
+    for _ in range(60):
+        cells = code_cells(page, hub, "synthetic-earth")
+        if all(c["execution_count"] for c in cells):
+            break
+    assert all(c["execution_count"] for c in cells)
+    assert not [o for c in cells for o in c["outputs"] if o["output_type"] == "error"]
+    assert [o for c in cells for o in c["outputs"] if "image/png" in o.get("data", {})]
 
 
 def test_catalog_can_be_browsed(page, hub):
