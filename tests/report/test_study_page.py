@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
+import xarray as xr
 
 from vadose import report, study
 from vadose.errors import UnreadableFileError
@@ -73,7 +74,26 @@ def test_the_page_carries_the_numbers_of_the_tables_with_n_and_intervals_methods
         "10.1016/j.rse.2017.07.001",
     ):
         assert citation in text
-    assert "not be validated" in text or "nothing here is validated" in text or "station" in text
+
+
+def test_series_are_means_over_places_that_have_a_merged_value_and_the_page_counts_them(written):
+    folder, text = written
+    merged = xr.open_zarr(folder / "merged.zarr", consolidated=False).soil_moisture.notnull().any("time").values
+    products = xr.open_zarr(folder / "products.zarr", consolidated=False).soil_moisture
+    assert 0 < merged.sum() < merged.size  # the satellites see a part of this island
+    assert f"Mean over the {merged.sum()} of {merged.size} places that have a merged value" in text
+    assert f"{merged.size - merged.sum()} of {merged.size} places have no merged value" in text
+    assert f"n = {int(products.isel(location=merged).notnull().sum()):,} product values" in text
+    assert int(products.sel(product="smap").isel(location=merged).notnull().sum()) == 0
+    assert "Not drawn, for it has no value there: smap." in text
+
+
+def test_stations_outside_the_period_are_no_failure_and_the_page_says_why_nothing_is_validated(written):
+    folder, text = written
+    # The sample of USCRN holds one station of this island (19.6 N, 155.1 W), with the year 2020 only.
+    assert "the 1 station(s) in the region have no reading from 2017-01-01 to 2018-12-31" in text
+    assert json.loads((folder / "failures.json").read_text()) == []
+    assert "Nothing: every file and station was read." in text
 
 
 def test_words_of_the_study_are_escaped(shared_data, tmp_path, monkeypatch):

@@ -195,11 +195,11 @@ sources: {a: {collection: x}, b: {collection: y}, c: {collection: z}}
 """
     days = pd.date_range("2017-01-01", "2018-12-31")
     rng = np.random.default_rng(1)
-    season = 0.1 * np.sin(2 * np.pi * days.dayofyear.values / 365.25)
+    season = 0.1 * np.sin(2 * np.pi * days.day_of_year.values / 365.25)
     noise = np.array([0.01, 0.02, 0.03])
     weather = 0.02 * rng.standard_normal(days.size)
     # The third product's season lags: with the season kept it looks far worse than its noise of 0.03.
-    lagged = 0.1 * np.sin(2 * np.pi * (days.dayofyear.values - 60) / 365.25)
+    lagged = 0.1 * np.sin(2 * np.pi * (days.day_of_year.values - 60) / 365.25)
     data = xr.DataArray(
         0.25 + np.stack([season, season, lagged]) + weather + noise[:, None] * rng.standard_normal((3, days.size)),
         dims=("product", "time"),

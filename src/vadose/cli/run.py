@@ -75,6 +75,8 @@ def command(study: Path, output: Path, fresh: bool, workers: int | None) -> None
     failures = json.loads((folder / "failures.json").read_text())
     for row in failures:
         click.echo(f"not read: {row['source']}: {row['why']}", err=True)
+    if reason := json.loads((folder / "provenance.json").read_text())["facts"].get("no_stations"):
+        click.echo(f"not validated against stations: {reason}", err=True)
     click.echo(str(page))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,16 +50,18 @@ def color_of(names: list[str]) -> dict[str, str]:
     return {n: COLORS[k % len(COLORS)] for k, n in enumerate(names)} | {"merged": "black"}
 
 
-def maps(panels: list[tuple[str, xr.DataArray, str]], *, units: str) -> str:
-    """Maps side by side: (title, field with lat and lon, colormap); each has its own scale, written beside it."""
+def maps(panels: list[tuple[str, xr.DataArray, str]], *, units: str, alike: Sequence[str] = ()) -> str:
+    """Maps side by side: (title, field with lat and lon, colormap), each with its scale beside it; those titled in `alike` share one."""
     plt = _start()
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(4.3 * columns, 3.7 * rows), layout="constrained", squeeze=False)
     for axis in axes.flat[len(panels) :]:
         axis.remove()
+    together = [field.values.ravel() for title, field, _ in panels if title in alike]
+    common = np.nanpercentile(np.concatenate(together), [2, 98]) if together else None
     for axis, (title, field, cmap) in zip(axes.flat, panels, strict=False):
-        low, high = np.nanpercentile(field, [2, 98])
+        low, high = common if common is not None and title in alike else np.nanpercentile(field, [2, 98])
         if field.ndim == 2:
             shown = axis.pcolormesh(
                 field.lon,
@@ -110,7 +113,7 @@ def series(products: pd.DataFrame, merged: pd.Series, sigma: pd.Series, truth: p
 def errors(table: pd.DataFrame) -> str:
     """Estimated error sd of each product with its interval."""
     plt = _start()
-    figure, axis = plt.subplots(figsize=(6.4, 0.55 * len(table) + 1.3), layout="constrained")
+    figure, axis = plt.subplots(figsize=(5.2, 0.4 * len(table) + 0.9), layout="constrained")
     at = np.arange(len(table))[::-1]
     axis.errorbar(
         table["error_sd"],
@@ -129,27 +132,27 @@ def errors(table: pd.DataFrame) -> str:
 def against_truth(table: pd.DataFrame) -> str:
     """Estimated and true error of each product side by side, and what the merged product has on that product's days."""
     plt = _start()
-    figure, axis = plt.subplots(figsize=(7.2, 0.55 * len(table) + 1.5), layout="constrained")
+    figure, axis = plt.subplots(figsize=(5.2, 0.42 * len(table) + 1.2), layout="constrained")
     at = np.arange(len(table))[::-1]
     axis.hlines(at, 0, table[["true_error_sd", "estimated_error_sd"]].max(axis=1), color="0.88", lw=1)
     marks = (
         ("estimated_error_sd", "o", "#0072B2", "estimated"),
         ("true_error_sd", "D", "#D55E00", "true"),
-        ("merged_on_its_days", "|", "black", "merged, true, on the same days"),
+        ("merged_on_its_days", "|", "black", "merged, true, same days"),
     )
     for name, marker, color, label in marks:
         axis.plot(table[name], at, marker, color=color, ms=14 if marker == "|" else 7, mew=2.5, mfc="none", label=label)
     axis.set_yticks(at, table["product"])
     axis.set(xlabel="random error on the reference's scale, 1 σ [m³ m⁻³]", xlim=(0, None))
     axis.set_ylim(-0.6, len(table) - 0.4)
-    figure.legend(frameon=False, loc="outside lower center", ncol=3)
+    figure.legend(frameon=False, loc="outside lower center", ncol=3, columnspacing=1.0, handletextpad=0.3)
     return _png(figure)
 
 
 def intervals(table: pd.DataFrame) -> str:
     """Biases with intervals about zero, one row a family or product."""
     plt = _start()
-    figure, axis = plt.subplots(figsize=(6.4, 0.45 * len(table) + 1.2), layout="constrained")
+    figure, axis = plt.subplots(figsize=(5.2, 0.36 * len(table) + 1.1), layout="constrained")
     at = np.arange(len(table))[::-1]
     tint = {"drier": "#B35806", "wetter": "#2166AC"}
     axis.axvline(0, color="0.5", lw=1)
@@ -166,7 +169,8 @@ def intervals(table: pd.DataFrame) -> str:
         )
     labels = [f"{of} (family)" if kind == "family" else of for of, kind in zip(table["of"], table["kind"], strict=True)]
     axis.set_yticks(at, labels)
-    axis.set(xlabel="bias to the median of products [m³ m⁻³]   (left: drier, right: wetter)")
+    axis.locator_params(axis="x", nbins=5)
+    axis.set(xlabel="← drier    bias to the median of products [m³ m⁻³]    wetter →")
     axis.set_ylim(-0.6, len(table) - 0.4)
     return _png(figure)
 

@@ -21,13 +21,13 @@ STYLE = """
 body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",sans-serif}
 main{max-width:62rem;margin:0 auto;padding:2rem 1.25rem 4rem}h1{font-size:1.75rem;line-height:1.25;margin:.2rem 0 .6rem}h2{font-size:1.25rem;margin:2.4rem 0 .6rem;padding-top:.6rem;border-top:1px solid var(--line)}
 p{margin:.5rem 0}.lead{font-size:1.05rem;color:var(--soft);max-width:48rem}.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(11rem,1fr));gap:.75rem;margin:1.2rem 0}
-.fact{background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.7rem .9rem}.fact b{display:block;font-size:1.3rem}.fact span{color:var(--soft);font-size:.88rem}
-figure{margin:1rem 0;background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.75rem;overflow-x:auto}figure img{max-width:100%;height:auto;display:block;margin:auto}figcaption{color:var(--soft);font-size:.88rem;margin-top:.5rem}
+.fact{background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.7rem .9rem}.fact b{display:block;font-size:1.15rem}.fact span{color:var(--soft);font-size:.88rem}
+figure{margin:1rem 0;background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.75rem;overflow-x:auto}figure.narrow img{width:36rem}figure img{max-width:100%;height:auto;display:block;margin:auto}figcaption{color:var(--soft);font-size:.88rem;margin-top:.5rem}
 .table{overflow-x:auto}table{border-collapse:collapse;font-size:.92rem;margin:.6rem 0;min-width:60%}th,td{padding:.35rem .7rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}thead th{white-space:normal;vertical-align:bottom}th:first-child,td:first-child{text-align:left}thead th{color:var(--soft);font-weight:600;border-bottom:2px solid var(--line)}
 td.t{text-align:left;white-space:normal}.drier{color:#8a3f04;font-weight:600}.wetter{color:#174f8a;font-weight:600}.warn{border-left:4px solid var(--warn);background:#fdf4e7;padding:.6rem .9rem;border-radius:.25rem}
 nav{font-size:.9rem;margin:.8rem 0}nav a{margin-right:.9rem}a{color:var(--accent)}a:focus-visible,summary:focus-visible{outline:3px solid #e69f00;outline-offset:2px}
 code,pre{background:#eef2f1;border-radius:.25rem;font-size:.86em}code{padding:.1rem .3rem}pre{padding:.8rem;overflow-x:auto}details{margin:.6rem 0}summary{cursor:pointer;color:var(--accent)}
-@media(max-width:40rem){figure img{max-width:none;width:38rem}main{padding:1rem .9rem 3rem}h1{font-size:1.4rem}}@media print{nav,details>summary{display:none}details{display:block}}
+@media(max-width:40rem){figure.wide img{max-width:none;width:38rem}main{padding:1rem .9rem 3rem}h1{font-size:1.4rem}}@media print{nav,details>summary{display:none}details{display:block}}
 """
 
 METHODS = (
@@ -61,7 +61,7 @@ def write(results: str | Path, *, name: str = "report.html") -> Path:
             _maps(merged, folder),
             _errors(facts, tables),
             _discrepancies(tables),
-            _stations(tables),
+            _stations(facts, tables),
             _truth(facts, tables),
             _failures(failures),
             _methods(facts, folder),
@@ -88,7 +88,8 @@ def _head(facts, tables, merged, products) -> str:
     cards = [
         (f"{values:,}", "merged values"),
         (f"{spread:.3f} m³ m⁻³", "their standard error (root mean square)"),
-        (f"{facts['period'][0]} – {facts['period'][1]}", "period"),
+        # No line ends inside a date.
+        (" – ".join(day.replace("-", "\N{NON-BREAKING HYPHEN}") for day in facts["period"]), "period"),
         (", ".join(str(p) for p in products["product"].values), "products"),
     ]
     if facts.get("facts", {}).get("coverage_68") is not None:
@@ -109,8 +110,10 @@ def _head(facts, tables, merged, products) -> str:
     return f'<header><h1>{escape(facts["study"])}</h1><p class="lead">{escape(facts["summary"])}</p><nav aria-label="Sections">{nav}</nav><div class="facts">{shown}</div></header>'
 
 
-def _figure(source: str, alt: str, caption: str) -> str:
-    return f'<figure><img src="{source}" alt="{escape(alt, quote=True)}"><figcaption>{caption}</figcaption></figure>'
+def _figure(source: str, alt: str, caption: str, *, wide: bool = False) -> str:
+    """A wide figure is moved sideways on a phone, where its words would be too small; others shrink to the screen."""
+    kind = "wide" if wide else "narrow"
+    return f'<figure class="{kind}"><img src="{source}" alt="{escape(alt, quote=True)}"><figcaption>{caption}</figcaption></figure>'
 
 
 def _regional(array: xr.DataArray) -> pd.Series:
@@ -118,10 +121,20 @@ def _regional(array: xr.DataArray) -> pd.Series:
 
 
 def _series(facts, merged, products) -> str:
-    frame = pd.DataFrame({str(n): _regional(products.soil_moisture.sel(product=n)) for n in products["product"].values})
+    """Means over the places that have a merged value: over other places a product would stand at another level for no reason of its own."""
+    here = merged.soil_moisture.notnull().any("time").compute()
+    if not bool(here.any()):
+        return ""
+    seen = products.soil_moisture.where(here)
+    frame = pd.DataFrame({str(n): _regional(seen.sel(product=n)) for n in products["product"].values})
+    absent = [str(n) for n in frame.columns if frame[n].isnull().all()]
+    frame = frame.drop(columns=absent)
     picture = figures.series(frame, _regional(merged.soil_moisture), _regional(merged.soil_moisture_standard_error))
-    caption = f"Mean over all places, as each product gives it (their levels differ; the merged product takes the level of <b>{escape(facts['reference'])}</b>). Satellites see other places every day, hence their jumps. n = {int(products.soil_moisture.notnull().sum()):,} product values."
-    return f'<section id="series"><h2>What each product says</h2>{_figure(picture, "Time series of regional mean soil moisture of each product and the merged product", caption)}</section>'
+    count = f"all {here.size}" if bool(here.all()) else f"the {int(here.sum())} of {here.size}"
+    where = f"{count} places{'' if bool(here.all()) else ' that have a merged value'}"
+    without = f" Not drawn, for it has no value there: {escape(', '.join(absent))}." if absent else ""
+    caption = f"Mean over {where}, as each product gives it (their levels differ; the merged product takes the level of <b>{escape(facts['reference'])}</b>). Satellites see other places every day, hence their jumps.{without} n = {int(seen.notnull().sum()):,} product values."
+    return f'<section id="series"><h2>What each product says</h2>{_figure(picture, "Time series of regional mean soil moisture of each product and the merged product", caption, wide=True)}</section>'
 
 
 def _maps(merged, folder) -> str:
@@ -135,13 +148,19 @@ def _maps(merged, folder) -> str:
         for n in estimates["product"].values
     ]
     panels = [(t, f, c) for t, f, c in panels if bool(f.notnull().any())]
+    alike = [t for t, _, _ in panels if t.startswith("random error of ")]
     if not panels:
         return '<section id="maps"><h2>Where it is wet, and how sure we are</h2><p class="warn">No place has a merged value: too few days on which all collocated products are there.</p></section>'
-    picture = figures.maps(panels, units="m³ m⁻³")
-    missing = int(estimates.error_sd.isnull().any("product").sum())
+    picture = figures.maps(panels, units="m³ m⁻³", alike=alike)
     total = int(np.prod([estimates.sizes[d] for d in estimates.n.dims]))
-    caption = f"Errors of single products on their own scale. At {missing} of {total} places collocation gave no valid estimate (too few common days, or a negative variance); there the region's median error takes its part (grey or hollow)."
-    return f'<section id="maps"><h2>Where it is wet, and how sure we are</h2>{_figure(picture, "Maps of merged soil moisture, its standard error and the random error of each product", caption)}</section>'
+    empty = merged.soil_moisture.isnull().all("time").compute()
+    unknown = int((estimates.error_sd.isnull().any("product") & ~empty).sum())
+    caption = "Random errors are on one color scale, each in its product’s own units of amplitude."
+    if unknown:
+        caption += f" At {unknown} of {total} places collocation gave no valid estimate (too few common days, or a negative variance); there the region’s median error takes its part (blank or hollow in the maps of errors)."
+    if bool(empty.any()):
+        caption += f" {int(empty.sum())} of {total} places have no merged value (blank or hollow in every map): a collocated product has no day in common with the others there."
+    return f'<section id="maps"><h2>Where it is wet, and how sure we are</h2>{_figure(picture, "Maps of merged soil moisture, its standard error and the random error of each product", caption, wide=True)}</section>'
 
 
 def _cell(value: Any) -> str:
@@ -164,7 +183,7 @@ def _table(table: pd.DataFrame, names: dict[str, str], *, tint: str | None = Non
 
 
 def _errors(facts, tables) -> str:
-    table = tables["errors"]
+    table = tables["errors"].assign(snr_db=[f"{v:.1f}" if np.isfinite(v) else "–" for v in tables["errors"]["snr_db"]])
     pairs = ", ".join(" and ".join(p) for p in facts["correlated"]) or "none"
     names = {
         "product": "product",
@@ -175,7 +194,7 @@ def _errors(facts, tables) -> str:
         "correlation": "correlation with the unknown truth",
         "n": "n",
     }
-    picture = figures.errors(table)
+    picture = figures.errors(tables["errors"])
     return f'<section id="errors"><h2>How wrong is each product?</h2>{_figure(picture, "Estimated random error of each product with 95 percent interval", "Random errors over the whole region, each on its product’s own scale, from pooled moments; intervals by drawing blocks of days.")}{_table(table, names)}<p>Declared error correlations: {escape(pairs)}. n counts values of all places on days when all collocated products are there.</p></section>'
 
 
@@ -196,9 +215,10 @@ def _discrepancies(tables) -> str:
     return f'<section id="discrepancies"><h2>Is remote sensing drier than the models?</h2><p><b>{escape(said)}.</b> “Drier” means that the whole interval lies below zero.</p>{_figure(picture, "Bias of each family and product to the median of products with intervals", "Bias to the median of the collocated products over places and days where all of those have values (for a product that is not collocated: at least two of them); intervals by block bootstrap.")}{_table(table, names, tint="verdict")}</section>'
 
 
-def _stations(tables) -> str:
+def _stations(facts, tables) -> str:
     if "stations" not in tables or tables["stations"].empty:
-        return '<section id="stations"><h2>Against stations</h2><p>No station with data lies in the region and period, so nothing here is validated against the ground.</p></section>'
+        reason = facts["facts"].get("no_stations", "the study names no stations")
+        return f'<section id="stations"><h2>Against stations</h2><p>Nothing here is validated against the ground: {escape(reason)}.</p></section>'
     table = tables["stations"]
     usable = table[table["n"] >= 30]
     summary = usable.pivot_table(index="product", columns="score", values="value", aggfunc="median", sort=False)
@@ -235,7 +255,7 @@ def _stations(tables) -> str:
     once = table.drop_duplicates("station")
     kept = once["readings_kept"].sum() / max(once["readings"].sum(), 1)
     picture = figures.station_scores(usable)
-    return f'<section id="stations"><h2>Against stations</h2>{_figure(picture, "Unbiased RMSD and correlation at each station, by product", "One mark a station, the dot is the median. A point differs from its cell for reasons that are nobody’s error; low scores of all products at one station say something about the station.")}<p>Quality control kept {100 * kept:.0f} % of {once["readings"].sum():,} readings; frozen soil, spikes, breaks and plateaus are left out.</p><p>Medians over stations with at least 30 common days [m³ m⁻³, correlation 1]:</p>{_table(joined, names)}<details><summary>Every station and score</summary>{_table(table, detail)}</details></section>'
+    return f'<section id="stations"><h2>Against stations</h2>{_figure(picture, "Unbiased RMSD and correlation at each station, by product", "One mark a station, the dot is the median. A point differs from its cell for reasons that are nobody’s error; low scores of all products at one station say something about the station.", wide=True)}<p>Quality control kept {100 * kept:.0f} % of {once["readings"].sum():,} readings; frozen soil, spikes, breaks and plateaus are left out.</p><p>Medians over stations with at least 30 common days [m³ m⁻³, correlation 1]:</p>{_table(joined, names)}<details><summary>Every station and score</summary>{_table(table, detail)}</details></section>'
 
 
 def _truth(facts, tables) -> str:

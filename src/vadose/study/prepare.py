@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -127,8 +128,15 @@ def station_series(source: Source, study: Study, failures: Failures, tell: Calla
         data = data.isel(depth=0, drop=True)
     if "bottom" in data.coords:
         data = data.isel(station=(data.bottom.values <= study.layer[1] + 0.05))
-    if data.sizes["station"] == 0 or data.sizes["time"] == 0:
-        tell("no station with the study's layer lies in the region and period")
+    if data.sizes["station"] == 0:
+        tell(
+            f"no station of {source.collection or Path(source.files[0]).name} measures the study's layer within {study.bbox}"
+        )
+        return None
+    if data.sizes["time"] == 0 or not bool(data.soil_moisture.notnull().any()):
+        tell(
+            f"the {data.sizes['station']} station(s) in the region have no reading from {study.period[0]} to {study.period[1]}"
+        )
         return None
     judged = qc.flag(data)
     kept = judged.soil_moisture.where(judged.liquid_valid)

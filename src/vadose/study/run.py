@@ -170,24 +170,24 @@ class _Run:
             self.fingerprint("discrepancies", key, study.block_days),
             lambda: compute.discrepancies(data, study),
         )
+        facts: dict[str, Any] = {}
         stations = (
-            prepare.station_series(
-                study.stations, study, self.failures, lambda text: self.failures.add("stations", "stations", text)
-            )
+            prepare.station_series(study.stations, study, self.failures, lambda text: facts.update(no_stations=text))
             if study.stations is not None
             else None
         )
+        if stations is None and study.stations is not None:
+            facts.setdefault("no_stations", "the stations could not be read")
         if stations is not None and study.stations is not None:
             tables["stations"] = self.table(
                 "stations",
                 self.fingerprint("stations", key, self.source_key(study.stations)),
                 lambda: compute.against_stations(data, product, stations),
             )
-        facts: dict[str, Any] = {}
         if study.truth is not None:
             truth = self.prepared(study.truth, None)
-            table, facts = compute.against_truth(data, estimates, product, truth, study)
-            tables["truth"] = table
+            tables["truth"], known = compute.against_truth(data, estimates, product, truth, study)
+            facts.update(known)
         self.write(data, estimates, product, tables, facts, stations)
         return self.folder
 
