@@ -42,3 +42,18 @@ def test_every_vadose_command_the_readme_shows_has_help():
     for words in commands:
         done = CliRunner().invoke(root, [*words, "--help"])
         assert done.exit_code == 0, f"{words}: {done.output}"
+
+
+def test_every_log_the_readme_names_is_shown(tmp_path):
+    from click.testing import CliRunner
+
+    from vadose.cli import root
+
+    first, others = re.search(r"^vadose hub logs (\w+) +# or (.*)$", README, re.M).groups()
+    (tmp_path / "logs").mkdir()
+    # What the supervisor of a hub leaves (seen in a state folder): one log a process that it starts, and its own.
+    for stem in ("hub", "stac", "store", "supervisor"):
+        (tmp_path / "logs" / f"{stem}.log").write_text(f"words of {stem}\n")
+    for name, log in ((first, "hub"), *((n, {"catalog": "stac"}.get(n, n)) for n in others.split(", "))):
+        done = CliRunner().invoke(root, ["hub", "logs", name, "--state-dir", str(tmp_path)])
+        assert done.output == f"words of {log}\n", name

@@ -214,3 +214,7 @@ def test_logs_are_shown(hub):
     done = vadose("hub", "logs", "nothing", "--state-dir", str(hub.state), check=False)
     assert "there are:" in done.stderr
     assert Path(hub.state / "logs" / "hub.log").exists()
+    # Each service that `status` may call dead has a log under that name.
+    status = json.loads(vadose("hub", "status", "--json", "--state-dir", str(hub.state)).stdout)
+    for name in status["health"]:
+        assert vadose("hub", "logs", name, "-n", "1", "--state-dir", str(hub.state)).stdout.strip(), name

@@ -18,6 +18,9 @@ from vadose.errors import PlatformError
 #: Set in the environment of a supervisor that runs in the background.
 DETACHED = "VADOSE_HUB_DETACHED"
 
+#: Services whose words stand in the log of another name, by what `status` and people call them.
+LOG_OF = {"gateway": "hub", "proxy": "hub", "catalog": "stac"}
+
 STATE = click.option(
     "--state-dir",
     type=click.Path(file_okay=False, path_type=Path),
@@ -225,12 +228,18 @@ def stop(state_dir: Path | None) -> None:
 @click.option("-n", "--lines", default=50, show_default=True, help="Lines from the end.")
 @STATE
 def logs(name: str | None, follow: bool, lines: int, state_dir: Path | None) -> None:
-    """Show the log of a service (hub, store, stac, supervisor), or of all."""
+    """Show the log of a service (hub, gateway, proxy, catalog, store, supervisor), or of all.
+
+    The hub starts gateway and proxy: what they say stands in its log.
+    """
     state = _state(state_dir)
     files = {p.stem: p for p in sorted(state.logs.glob("*.log"))}
-    if name is not None and name not in files:
-        raise click.UsageError(f"no log {name!r}; there are: {', '.join(files) or 'none yet'}")
-    chosen = [files[name]] if name else list(files.values())
+    if not files:
+        raise PlatformError(f"no logs in {state.logs}: no hub has run there yet; start one with `vadose hub up`")
+    wanted = LOG_OF.get(name, name) if name else None
+    if wanted is not None and wanted not in files:
+        raise click.UsageError(f"no log {name!r}; there are: {', '.join([*files, *LOG_OF])}")
+    chosen = [files[wanted]] if wanted else list(files.values())
     for path in chosen:
         if len(chosen) > 1:
             click.secho(f"== {path.stem}", bold=True)
