@@ -8,6 +8,7 @@ import pytest
 
 from vadose.errors import StudyError
 from vadose.study import parse, read
+from vadose.study.model import known_collections
 
 GOOD = """\
 title: Three products
@@ -101,3 +102,17 @@ def test_paths_start_at_the_file_and_take_environment_variables(tmp_path, monkey
     file.write_text(text.replace(":-sub", ""))
     with pytest.raises(StudyError, match="PLACE is not set"):
         read(file)
+
+
+def test_a_misspelled_collection_is_told_with_its_line_and_what_the_catalog_has():
+    known = ["demo-smap-l3", "demo-cci", "demo-gldas", "demo-ismn"]
+    known_collections(parse(GOOD), known)
+    for old, line in (("demo-cci", 7), ("demo-gldas", 9)):
+        with pytest.raises(StudyError) as caught:
+            known_collections(parse(GOOD.replace(old, f"{old}x"), name="my.yaml"), known)
+        message = str(caught.value)
+        assert message.startswith(f"my.yaml: line {line}: key 'collection': '{old}x'")
+        assert f"did you mean '{old}'" in message
+        assert "it has: demo-cci, demo-gldas, demo-ismn, demo-smap-l3" in message
+    with pytest.raises(StudyError, match="line 12: key 'collection': 'demo-ism'"):
+        known_collections(parse(GOOD + "stations: {collection: demo-ism}\n", name="my.yaml"), known)

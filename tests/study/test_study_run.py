@@ -93,7 +93,7 @@ def test_too_few_readable_sources_say_which_and_why(hawaii, tmp_path):
 
 def test_a_reference_that_cannot_be_read_stops_the_study(hawaii, tmp_path):
     (hawaii / "gldas.nc").unlink()
-    with pytest.raises(StudyError, match="reference 'gldas' cannot be read"):
+    with pytest.raises(StudyError, match=r"reference 'gldas' cannot be read.*no file is .*gldas\.nc; correct 'files'"):
         study.run(hawaii / "study.yaml", tmp_path / "out")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -49,6 +50,7 @@ class Study:
     bootstrap: int = 200
     block_days: int = 30
     text: str = field(default="", repr=False, compare=False)
+    file: str = field(default="study", repr=False, compare=False)
 
 
 FAMILIES = ("remote-sensing", "model", "reanalysis", "in-situ", "learned", "other")
@@ -149,6 +151,22 @@ def load(text: str, *, name: str = "study") -> Any:
         raise StudyError(f"{name}: {where}not valid YAML: {getattr(error, 'problem', error)}") from error
 
 
+def known_collections(study: Study, known: Iterable[str]) -> None:
+    """Raise StudyError, with the line, for the first source whose collection is not among the `known` ones of the catalog."""
+    names = sorted(known)
+    for source in [*study.sources, *filter(None, [study.stations, study.truth])]:
+        if source.collection is None or source.collection in names:
+            continue
+        raw = load(study.text, name=study.file) if study.text else {}
+        body = {**raw.get("sources", {}), **raw}.get(source.name)
+        line = getattr(body, "lines", {}).get("collection", 1)
+        near = get_close_matches(source.collection, names, n=2, cutoff=0.5)
+        hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+        raise StudyError(
+            f"{study.file}: line {line}: key 'collection': {source.collection!r} is not in the catalog; {hint}it has: {', '.join(names)}"
+        )
+
+
 class Checker:
     """Answers what is wrong in a file read by `load`: line, key, what is allowed."""
 
@@ -202,6 +220,7 @@ class Checker:
             bootstrap=int((self.numbers("bootstrap", 1) or (200,))[0]),
             block_days=int((self.numbers("block_days", 1) or (30,))[0]),
             text=text,
+            file=self.name,
         )
 
     def known(self, mapping: Any, allowed: Any) -> None:

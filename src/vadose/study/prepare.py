@@ -42,6 +42,11 @@ def opened(source: Source, study: Study, failures: Failures) -> xr.Dataset:
     names = sorted({name for pattern in source.files for name in (glob.glob(pattern) or [pattern])})
     parts = []
     for name in names:
+        if "://" not in name and not glob.glob(name):
+            failures.add(
+                source.name, name, f"no file is {name}; correct 'files' of {source.name!r}, or the variable in it"
+            )
+            continue
         try:
             parts.append(_one(name, str(source.product)))
         except (VadoseError, OSError, ValueError, KeyError) as error:

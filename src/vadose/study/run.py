@@ -19,9 +19,10 @@ import pandas as pd
 import xarray as xr
 
 import vadose
+from vadose.access.catalog import open_catalog
 from vadose.errors import PlatformError, StudyError, VadoseError
 from vadose.study import compute, prepare
-from vadose.study.model import Source, Study, read
+from vadose.study.model import Source, Study, known_collections, read
 from vadose.study.writing import zarr_store
 
 #: Raise when a step's meaning changes: its old files are then not taken up again.
@@ -133,6 +134,7 @@ class _Run:
 
     def all(self) -> Path:
         study = self.study
+        self.look_up()
         parts = self.sources()
         missing = [n for n in study.collocate if n not in parts]
         if len(parts) < 2 or len(study.collocate) - len(missing) < 3:
@@ -190,6 +192,19 @@ class _Run:
             facts.update(known)
         self.write(data, estimates, product, tables, facts, stations)
         return self.folder
+
+    def look_up(self) -> None:
+        """A misspelled collection is told before anything is computed. A catalog that does not answer is told by each source."""
+        if not any(s.collection for s in self.study.sources):
+            return
+        self.tell("catalog", "start")
+        try:
+            known = open_catalog().collections
+        except VadoseError:
+            self.tell("catalog", "failed")
+            return
+        known_collections(self.study, known)
+        self.tell("catalog", "done")
 
     def sources(self) -> dict[str, xr.Dataset]:
         """Every source that can be read; the reference first, for places are taken from it where there is no grid."""
