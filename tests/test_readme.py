@@ -57,3 +57,12 @@ def test_every_log_the_readme_names_is_shown(tmp_path):
     for name, log in ((first, "hub"), *((n, {"catalog": "stac"}.get(n, n)) for n in others.split(", "))):
         done = CliRunner().invoke(root, ["hub", "logs", name, "--state-dir", str(tmp_path)])
         assert done.output == f"words of {log}\n", name
+
+
+def test_the_table_of_data_names_every_collection_of_the_catalog_and_of_the_demo():
+    from vadose.world.demo import COLLECTIONS
+
+    section = re.search(r"^## The data$(.*?)^## ", README, re.M | re.S)[1]
+    named = re.findall(r"`([\w-]+)`", section[section.index("|---") :])
+    known = [p.parent.name for p in (ROOT / "catalog").glob("*/collection.json")] + list(COLLECTIONS)
+    assert sorted(named) == sorted(known)

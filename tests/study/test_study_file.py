@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from vadose.errors import StudyError
 from vadose.study import parse, read
-from vadose.study.model import known_collections
+from vadose.study.model import KEYS, known_collections
 
 GOOD = """\
 title: Three products
@@ -116,3 +117,10 @@ def test_a_misspelled_collection_is_told_with_its_line_and_what_the_catalog_has(
         assert "it has: demo-cci, demo-gldas, demo-ismn, demo-smap-l3" in message
     with pytest.raises(StudyError, match="line 12: key 'collection': 'demo-ism'"):
         known_collections(parse(GOOD + "stations: {collection: demo-ism}\n", name="my.yaml"), known)
+
+
+def test_the_page_about_studies_has_every_key_and_an_example_that_is_read():
+    page = (STUDIES.parent / "docs" / "study.md").read_text()
+    for key, (value, needed, meaning) in KEYS.items():
+        assert f"| `{key}` | {value.replace('|', 'or')} | {'yes' if needed else ''} | {meaning} |" in page
+    assert len(parse(re.search(r"```yaml\n(.*?)```", page, re.S)[1]).sources) == 3
