@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-pytestmark = [pytest.mark.browser, pytest.mark.hub, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.hub, pytest.mark.timeout(900)]
 
 OPTIONS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -71,7 +71,7 @@ def test_first_notebook_runs_on_gateway_workers(page, hub, tmp_path):
     page.wait_for_selector(".jp-DirListing-item", timeout=60_000)
     assert "00-start" in page.url, "Lab should open on the first folder"
     run_all(page, hub, "first-look")
-    page.wait_for_selector('.jp-OutputArea-output:has-text("ALL DONE")', timeout=240_000)
+    page.wait_for_selector('.jp-OutputArea-output:has-text("ALL DONE")', timeout=420_000)
     page.screenshot(path=str(tmp_path / "lab.png"))
     assert not page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]').count()
     page.locator(".jp-Notebook").first.evaluate(
