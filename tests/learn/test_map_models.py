@@ -312,7 +312,7 @@ def test_memory_of_a_map_is_bounded_by_its_tiles(trained, tmp_path):
             str(tmp_path / f"map-{side}.zarr"),
             tile={"time": 1, "lat": 64, "lon": 64},
             parts=("mean",),
-            at_once=2,
+            at_once=1,  # with two, whether their peaks meet depends on the moment
         )
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
