@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -85,3 +86,23 @@ def daily():
         )
 
     return make
+
+
+@pytest.fixture
+def chromium():
+    """Debian's Chromium, headless, closed at the end. It asks for nothing by itself: this machine may have no network."""
+    from playwright.sync_api import sync_playwright
+
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("chromium is not installed: apt-get install chromium")
+    options = [
+        "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+        "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+    ]  # fmt: skip
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, headless=True, args=options)
+        try:
+            yield browser
+        finally:
+            browser.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import threading
 import urllib.error
 import urllib.parse
@@ -145,46 +144,36 @@ def test_only_moderators_decide(served):
 
 
 @pytest.mark.browser
-def test_in_a_real_browser_an_observation_is_sent_and_one_that_waits_is_accepted(served):
+def test_in_a_real_browser_an_observation_is_sent_and_one_that_waits_is_accepted(served, chromium):
     """A phone, then a desk: required fields are asked for, wrong weights are told, nothing runs over the edge of the screen."""
-    from playwright.sync_api import sync_playwright
-
     address, folder = served
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("chromium is not installed: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])  # fmt: skip
-        try:
-            page = browser.new_page(viewport={"width": 390, "height": 844}, extra_http_headers={"X-Who": "ana"})
-            page.goto(f"{address}/")
-            assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-            page.click("text=Send")
-            assert page.locator("input:invalid").count() > 0, "the browser asks for what is needed"
-            for name, text in GIVEN.items():
-                if page.locator(f"input[name={name}], textarea[name={name}]").count() and name != "consent":
-                    page.fill(f"[name={name}]", text)
-            page.check("[name=consent]")
-            page.fill("[name=wet]", "100")
-            page.click("text=Send")
-            assert "The three weights" in page.locator(".bad").inner_text()
-            assert page.input_value("[name=dry]") == "125", "what was written stays"
-            assert page.is_checked("[name=consent]")
-            page.select_option("[name=offset]", "+02:00")
-            for number, wet in (("1", "150"), ("2", "140")):
-                page.fill("[name=wet]", wet)
-                page.fill("[name=replicate]", number)
-                page.click("text=Send")
-                assert "Thank you" in page.locator(".good").inner_text()
-                page.go_back()
-            page.set_viewport_size({"width": 1280, "height": 800})
-            page.goto(f"{address}/review")
-            first = page.locator("article").first
-            first.locator("[name=why]").fill("asked the observer")
-            first.locator("text=Accept").click()
-            assert "1 accepted, 1 waiting" in page.locator("body").inner_text()
-        finally:
-            browser.close()
+    page = chromium.new_page(viewport={"width": 390, "height": 844}, extra_http_headers={"X-Who": "ana"})
+    page.goto(f"{address}/")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.click("text=Send")
+    assert page.locator("input:invalid").count() > 0, "the browser asks for what is needed"
+    for name, text in GIVEN.items():
+        if page.locator(f"input[name={name}], textarea[name={name}]").count() and name != "consent":
+            page.fill(f"[name={name}]", text)
+    page.check("[name=consent]")
+    page.fill("[name=wet]", "100")
+    page.click("text=Send")
+    assert "The three weights" in page.locator(".bad").inner_text()
+    assert page.input_value("[name=dry]") == "125", "what was written stays"
+    assert page.is_checked("[name=consent]")
+    page.select_option("[name=offset]", "+02:00")
+    for number, wet in (("1", "150"), ("2", "140")):
+        page.fill("[name=wet]", wet)
+        page.fill("[name=replicate]", number)
+        page.click("text=Send")
+        assert "Thank you" in page.locator(".good").inner_text()
+        page.go_back()
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto(f"{address}/review")
+    first = page.locator("article").first
+    first.locator("[name=why]").fill("asked the observer")
+    first.locator("text=Accept").click()
+    assert "1 accepted, 1 waiting" in page.locator("body").inner_text()
     rows = moderation.judged(folder)
     assert sorted(j.state for j in rows) == ["accepted", "waiting"]
     assert {j.observation["time"] for j in rows} == {"2026-05-01T08:30:00+00:00"}, (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -84,39 +83,29 @@ def hub(tmp_path):
                     os.killpg(process.pid, signal.SIGKILL)
 
 
-def test_people_send_and_only_moderators_decide(hub):
-    from playwright.sync_api import sync_playwright
-
+def test_people_send_and_only_moderators_decide(hub, chromium):
     address, folder = hub
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("chromium is not installed: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])  # fmt: skip
-        try:
-            for who in ("ben", "ana"):
-                page = browser.new_context(viewport={"width": 390, "height": 844}).new_page()
-                page.set_default_timeout(60_000)
-                page.goto(f"{address}/")
-                page.fill("input[name=username]", who)
-                page.fill("input[name=password]", "x")
-                page.click("#login_submit")
-                page.wait_for_selector("[name=wet]")
-                for number, wet in (("1", "150"), ("2", "140")):
-                    for name, text in {**EXAMPLE, "time": "2026-05-01T10:30", "wet": wet, "replicate": number}.items():
-                        if page.locator(f"input[name={name}]:not([type=checkbox]), textarea[name={name}]").count():
-                            page.fill(f"[name={name}]", text)
-                    page.check("[name=consent]")
-                    page.click("text=Send")
-                    assert "Thank you" in page.locator("[role=status]").inner_text()
-                assert page.locator("text=Observations that wait").count() == (who == "ana")
-                assert page.goto(f"{address}/review").status == (200 if who == "ana" else 403)
-            first = page.locator("article").first
-            first.locator("[name=why]").fill("asked the observer")
-            first.locator("text=Accept").click()
-            assert "is accepted" in page.locator("[role=status]").inner_text()
-        finally:
-            browser.close()
+    for who in ("ben", "ana"):
+        page = chromium.new_context(viewport={"width": 390, "height": 844}).new_page()
+        page.set_default_timeout(60_000)
+        page.goto(f"{address}/")
+        page.fill("input[name=username]", who)
+        page.fill("input[name=password]", "x")
+        page.click("#login_submit")
+        page.wait_for_selector("[name=wet]")
+        for number, wet in (("1", "150"), ("2", "140")):
+            for name, text in {**EXAMPLE, "time": "2026-05-01T10:30", "wet": wet, "replicate": number}.items():
+                if page.locator(f"input[name={name}]:not([type=checkbox]), textarea[name={name}]").count():
+                    page.fill(f"[name={name}]", text)
+            page.check("[name=consent]")
+            page.click("text=Send")
+            assert "Thank you" in page.locator("[role=status]").inner_text()
+        assert page.locator("text=Observations that wait").count() == (who == "ana")
+        assert page.goto(f"{address}/review").status == (200 if who == "ana" else 403)
+    first = page.locator("article").first
+    first.locator("[name=why]").fill("asked the observer")
+    first.locator("text=Accept").click()
+    assert "is accepted" in page.locator("[role=status]").inner_text()
     rows = moderation.judged(folder)
     assert sorted(j.state for j in rows) == ["accepted", "waiting", "waiting", "waiting"]
     assert len({j.observation["observer"] for j in rows}) == 2

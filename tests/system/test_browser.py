@@ -4,34 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 
 import pytest
 
 pytestmark = [pytest.mark.browser, pytest.mark.hub, pytest.mark.timeout(900)]
 
-OPTIONS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-]  # fmt: skip
-
 
 @pytest.fixture
-def page(tmp_path):
-    from playwright.sync_api import sync_playwright
-
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("chromium is not installed: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, headless=True, args=OPTIONS)
-        page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        yield page
-        foreign = [u for u in asked if not re.match(r"(https?|wss?)://127\.0\.0\.1[:/]|data:|blob:", u)]
-        browser.close()
-        assert not foreign, f"the page asked beyond loopback: {foreign[:3]}"
+def page(chromium):
+    page = chromium.new_page(viewport={"width": 1400, "height": 1000})
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    yield page
+    foreign = [u for u in asked if not re.match(r"(https?|wss?)://127\.0\.0\.1[:/]|data:|blob:", u)]
+    assert not foreign, f"the page asked beyond loopback: {foreign[:3]}"
 
 
 def log_in(page, hub, user):
