@@ -39,7 +39,11 @@ def execute(source: Path, *, timeout: int = 600):
 
 
 def as_shown(text: str) -> str:
-    """What a terminal would show at the end: a progress bar that rewrote its line is kept as its last state."""
+    """What a terminal would show at the end: a progress bar that rewrote its line is kept as its last state.
+
+    Paths begin at the checkout: where that lies is a matter of the machine.
+    """
+    text = text.replace(f"{HERE.resolve().parent}/", "")
     return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1].replace("\x1b[2K", "") for line in text.split("\n"))
 
 
