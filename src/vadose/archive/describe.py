@@ -60,7 +60,7 @@ def ro_crate(
     ]  # fmt: skip
     software = {
         "@id": "#vadose", "@type": "SoftwareApplication", "name": "vadose", "version": vadose.__version__, "softwareVersion": vadose.__version__,
-        "url": "https://pypi.org/project/vadose/",
+        "url": "https://github.com/vadose-hub/vadose",
     }  # fmt: skip
     actions = [
         {
