@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
+import shutil
 import socket
 import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from vadose.errors import PlatformError, VadoseInputError
-from vadose.hub import services, state
-from vadose.hub.state import State, choose_ports, generated_password, is_free
-from vadose.hub.unixusers import ensure
+from vadose.hub import services, state, unixusers
+from vadose.hub.state import State, choose_ports, generated_password, is_free, process_of
+from vadose.hub.unixusers import check, ensure, first_closed
 
 
 def test_secret_is_made_once_and_only_its_owner_reads_it(tmp_path):
@@ -43,17 +49,114 @@ def test_full_disk_is_one_sentence_with_a_way_out(tmp_path, monkeypatch):
         State(tmp_path / "s").prepare()
 
 
-def test_stale_record_is_removed(tmp_path):
+HOLD = "import sys, time; from pathlib import Path; from vadose.hub.state import State; State(Path(sys.argv[1])).take('first'); print('held', flush=True); time.sleep(60)"
+
+
+def test_one_hub_a_folder_and_a_killed_one_leaves_it_free(tmp_path):
+    """The lock is the system's: it ends with the process, so that no file has to be believed."""
     here = State(tmp_path)
-    # This process's number with another start: the number was used again after a crash.
-    here.record.write_text(json.dumps({"pid": os.getpid(), "started": psutil.Process().create_time() - 1000}))
+    assert here.holder() is None
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "held\n"
+        holder = here.holder()
+        assert (holder["pid"], holder["hub_id"], holder["phase"]) == (process.pid, "first", "starting")
+        assert process_of(holder).pid == process.pid
+        with pytest.raises(
+            PlatformError, match=rf"a hub is starting in .* \(process {process.pid} .*`vadose hub stop`"
+        ):
+            here.take("second")
+        assert here.running() is None, "it has no address yet"
+        here.record.write_text(json.dumps({"hub_id": "first"}))
+        assert here.running() == {"hub_id": "first"}
+    finally:
+        process.kill()
+        process.communicate()
+    assert here.holder() is None
     assert here.running() is None
-    assert not here.record.exists()
+    assert not here.record.exists(), "what the killed hub said of itself"
+    hold = here.take("second")
+    assert hold.before == "first", "whose processes are to be ended"
+    hold.say("running")
+    assert here.holder()["phase"] == "running"
+    hold.let_go()
+    assert here.holder() is None
+
+
+def test_record_of_another_hub_than_the_one_that_starts_is_not_shown(tmp_path):
+    here = State(tmp_path)
+    here.record.write_text(json.dumps({"hub_id": "killed long ago"}))
+    hold = here.take("new")
+    assert here.running() is None
     here.record.write_text("{half a rec")
     assert here.running() is None
-    mine = {"pid": os.getpid(), "started": psutil.Process().create_time()}
-    here.record.write_text(json.dumps(mine))
-    assert here.running() == mine
+    hold.let_go()
+
+
+def test_hub_of_another_machine_on_the_same_disk_is_never_signalled(tmp_path):
+    """A number of a process there may be any process here."""
+    mine = {"pid": os.getpid(), "started": psutil.Process().create_time() - 1000, "host": "node7"}
+    with pytest.raises(PlatformError, match=f"process {os.getpid()} of node7, which cannot be seen from here"):
+        process_of(mine)
+
+
+@pytest.fixture
+def person():
+    """A Unix user made for one test."""
+    if os.geteuid() != 0:
+        pytest.skip("cannot run here: only root makes users and runs programs as them")
+    name = "vdstprobe"
+    subprocess.run(["useradd", "--create-home", name], check=True, capture_output=True)
+    yield name
+    subprocess.run(["userdel", "--remove", name], check=True, capture_output=True)
+
+
+@pytest.fixture
+def closed():
+    """A folder that only its owner may pass, on a way that everybody may go, with a link to this Python in it."""
+    top = Path(tempfile.mkdtemp(prefix="vadose-closed-"))
+    top.chmod(0o755)
+    folder = top / "folder"
+    folder.mkdir(mode=0o700)
+    (folder / "venv").symlink_to(sys.prefix)
+    yield folder
+    shutil.rmtree(top)
+
+
+def test_python_in_a_closed_folder_is_told_with_that_folder_before_anything_starts(person, closed):
+    python = closed / "venv" / "bin" / "python"
+    with pytest.raises(PlatformError, match=f"'{person}' cannot run {python}: {closed} is closed .* --shared-account"):
+        check(person, python=str(python))
+    # Through links, too: this is what a venv's interpreter is.
+    (link := closed.parent / "python").symlink_to("folder/../folder/venv/bin/python")
+    assert first_closed(person, [link]) == closed
+    assert first_closed(person, [Path("/bin/sh"), closed.parent]) is None
+    done = subprocess.run(
+        [python, "-m", "vadose.cli", "hub", "up", "--users", person, "--no-s3", "--state-dir", closed.parent / "state"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert f"{closed} is closed to them" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "demo world" not in done.stdout
+
+
+def test_user_without_a_home_is_told(person):
+    home = Path(pwd.getpwnam(person).pw_dir)
+    home.rename(away := home.with_name("vdstprobe-away"))
+    try:
+        with pytest.raises(PlatformError, match=f"{person!r} has no home folder {home}"):
+            ensure([person])
+    finally:
+        away.rename(home)
+
+
+def test_state_folder_that_users_cannot_enter_is_told(person, closed, monkeypatch):
+    """Clusters of Unix users keep certificates in it."""
+    monkeypatch.setattr(unixusers, "NEEDED", ("sys",))  # the system's own Python is enough for this one
+    (state := closed / "state").mkdir()
+    with pytest.raises(PlatformError, match=f"cannot enter {state}, .*: {closed} is closed .* --state-dir"):
+        check(person, [state], python=shutil.which("python3", path="/usr/bin:/bin") or sys.executable)
 
 
 def test_wanted_port_that_is_taken_is_told_and_an_unwanted_one_is_avoided():

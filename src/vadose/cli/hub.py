@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -77,10 +78,13 @@ def up(
 ) -> None:
     """Start the platform and stay until Ctrl-C."""
     state = _state(state_dir)
-    record = state.running()
-    if record:
+    if record := state.running():
         click.echo("the hub runs already:")
         return _show(state, record)
+    if other := state.holder():
+        from vadose.hub.state import in_use
+
+        raise PlatformError(in_use(state, other))
     if background:
         return _detach(state)
     from vadose.config import load
@@ -137,11 +141,23 @@ def _detach(state) -> None:
             start_new_session=True,
             env={**os.environ, DETACHED: "1"},
         )
-    while process.poll() is None:
-        record = state.running()
-        if record:
-            return _show(state, record)
-        time.sleep(0.3)
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    for sign in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, interrupt)
+    try:
+        while process.poll() is None:
+            record = state.running()
+            if record and record["pid"] == process.pid:
+                return _show(state, record)
+            time.sleep(0.3)
+    except KeyboardInterrupt:  # it is a session of its own and has not heard it
+        click.echo("stopping")
+        process.terminate()
+        process.wait()
+        raise
     text = (state.logs / "supervisor.out").read_text(errors="replace").strip().splitlines()
     raise PlatformError(text[-1].removeprefix("vadose: ") if text else "the hub ended before it answered")
 
@@ -178,7 +194,10 @@ def status(state_dir: Path | None, as_json: bool) -> None:
     state = _state(state_dir)
     record = state.running()
     if record is None:
-        click.echo(f"no hub runs in {state.root}; start one with `vadose hub up`")
+        from vadose.hub.state import in_use
+
+        other = state.holder()
+        click.echo(in_use(state, other) if other else f"no hub runs in {state.root}; start one with `vadose hub up`")
         sys.exit(3)
     from vadose.hub.services import answers
 
@@ -202,24 +221,36 @@ def status(state_dir: Path | None, as_json: bool) -> None:
 @command.command()
 @STATE
 def stop(state_dir: Path | None) -> None:
-    """Stop the hub and every process it started, clusters included."""
+    """Stop the hub and every process it started, clusters included, also while it starts."""
+    import psutil
+
+    from vadose.hub.state import process_of
     from vadose.hub.supervisor import end_marked, reap_leftovers
 
     state = _state(state_dir)
-    record = state.running()
-    if record is None:
-        reap_leftovers(state)
+    hub = state.holder()
+    if hub is None:
+        reap_leftovers(state, state.last_holder().get("hub_id"))
         click.echo(f"no hub runs in {state.root}")
         return
-    os.kill(record["pid"], signal.SIGTERM)
+    process = process_of(hub)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.terminate()
     deadline = time.monotonic() + 60
-    while state.running() and time.monotonic() < deadline:
+    while (same := _has(state, hub)) and time.monotonic() < deadline:
         time.sleep(0.2)
-    if state.running():
-        os.kill(record["pid"], signal.SIGKILL)
+    if same:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
         state.record.unlink(missing_ok=True)
-    end_marked(record["hub_id"])
+    end_marked(hub["hub_id"])
     click.echo("stopped")
+
+
+def _has(state, hub: dict[str, Any]) -> bool:
+    """Whether this very hub still has the folder."""
+    now = state.holder()
+    return now is not None and now["hub_id"] == hub["hub_id"]
 
 
 @command.command()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import secrets
 import shutil
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,10 @@ class State:
     @property
     def record(self) -> Path:
         return self.root / "hub.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "hub.lock"
 
     @property
     def logs(self) -> Path:
@@ -79,19 +86,107 @@ class State:
         return path.read_text().strip()
 
     def running(self) -> dict[str, Any] | None:
-        """The record of the supervisor that runs here, or None; a stale record (its process is gone) is removed."""
-        if not self.record.exists():
-            return None
-        try:
+        """The record of the hub that runs here, or None; what a hub that was killed left is removed."""
+        holder = self.holder()
+        with contextlib.suppress(OSError, json.JSONDecodeError, KeyError):
             record = json.loads(self.record.read_text())
-            process = psutil.Process(record["pid"])
-            # A killed supervisor that nobody has waited for still has a number and a start time.
-            if abs(process.create_time() - record["started"]) < 2.0 and process.status() != psutil.STATUS_ZOMBIE:
+            if holder and record["hub_id"] == holder["hub_id"]:
                 return record
-        except (psutil.NoSuchProcess, json.JSONDecodeError, KeyError):
-            pass
-        self.record.unlink(missing_ok=True)
+        if holder is None:
+            self.record.unlink(missing_ok=True)
         return None
+
+    def holder(self) -> dict[str, Any] | None:
+        """Which hub has this folder now: `pid`, `started`, `host`, `hub_id`, and `phase` (starting, running, stopping); or None.
+
+        The system says so, not a file that a killed process leaves behind: it lets go of a lock when its process ends.
+        """
+        for _ in range(40):
+            try:
+                with open(self.lock, "rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return None
+            except FileNotFoundError:
+                return None
+            except PermissionError as error:
+                raise PlatformError(
+                    f"{self.lock} belongs to another user of this machine; ask them, or choose another --state-dir"
+                ) from error
+            except BlockingIOError:
+                if holder := self.last_holder():
+                    return holder
+            time.sleep(0.05)
+        raise PlatformError(f"{self.lock} is held by a process that does not say who it is; choose another --state-dir")
+
+    def last_holder(self) -> dict[str, Any]:
+        """Who had this folder last, in the words of `holder`, whether it still runs or not; empty before the first hub."""
+        with contextlib.suppress(OSError, json.JSONDecodeError):
+            return json.loads(self.lock.read_text())
+        return {}
+
+    def take(self, hub_id: str) -> Hold:
+        """This folder for this process alone, until it lets go or ends. Raises PlatformError when another hub has it."""
+        try:
+            file = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise PlatformError(f"cannot write {self.lock}: {error.strerror}; choose another --state-dir") from error
+        try:
+            for _ in range(40):  # who only looks holds it for an instant
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    hold = Hold(file, hub_id, self.last_holder().get("hub_id"))
+                    hold.say("starting")
+                    return hold
+                if other := self.holder():
+                    raise PlatformError(in_use(self, other))
+                time.sleep(0.05)
+            raise PlatformError(f"{self.lock} is held by another process; try again, or choose another --state-dir")
+        except BaseException as error:
+            os.close(file)
+            if isinstance(error, OSError):
+                raise PlatformError(
+                    f"cannot lock {self.lock}: {error.strerror}; choose a --state-dir on a disk of this machine"
+                ) from error
+            raise
+
+
+@dataclass(frozen=True)
+class Hold:
+    """The lock of a state folder, held by this process for the hub `hub_id`; `before` is the hub that had it last."""
+
+    file: int
+    hub_id: str
+    before: str | None
+
+    def say(self, phase: str) -> None:
+        """Tell those who look what this process does here: starting, running, stopping."""
+        mine = {"pid": os.getpid(), "started": psutil.Process().create_time(), "host": socket.gethostname()}
+        text = json.dumps({**mine, "hub_id": self.hub_id, "phase": phase}).encode()
+        os.pwrite(self.file, text, 0)
+        os.ftruncate(self.file, len(text))
+
+    def let_go(self) -> None:
+        os.close(self.file)
+
+
+def in_use(state: State, holder: dict[str, Any]) -> str:
+    """One sentence on who has the folder, and what to do."""
+    step = {
+        "running": "see `vadose hub status`",
+        "stopping": "wait a few seconds",
+    }.get(holder["phase"], "what it does is in `vadose hub logs supervisor`, and `vadose hub stop` ends it")
+    return f"a hub is {holder['phase']} in {state.root} (process {holder['pid']} of {holder['host']}): {step}"
+
+
+def process_of(holder: dict[str, Any]) -> psutil.Process:
+    """The process that holds a folder. Raises PlatformError when it is none of this machine's (a shared disk, a container)."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(holder["pid"])
+        if abs(process.create_time() - holder["started"]) < 2.0:
+            return process
+    raise PlatformError(
+        f"the hub of this folder is process {holder['pid']} of {holder['host']}, which cannot be seen from here: stop it there"
+    )
 
 
 _WORDS = [

@@ -24,8 +24,8 @@ from typing import Any
 import psutil
 
 from vadose.errors import PlatformError, VadoseInputError
-from vadose.hub import services
-from vadose.hub.state import State, choose_ports
+from vadose.hub import services, unixusers
+from vadose.hub.state import Hold, State, choose_ports
 
 ID_VARIABLE = "VADOSE_HUB_ID"
 #: A service that dies more often than this in five minutes is not restarted any more.
@@ -73,17 +73,18 @@ class Supervisor:
         self.ports = choose_ports(port)
         self.children: dict[str, Child] = {}
         self.stopping = False
+        self.hold: Hold | None = None
 
     # -- starting -----------------------------------------------------------------------------------------------------
 
     def start(self) -> dict[str, Any]:
         """Start everything and return the record that `status` shows. On failure nothing is left running."""
-        if self.unix_users:
-            from vadose.hub.unixusers import ensure
-
-            ensure(self.users)
         self.state.prepare()
-        reap_leftovers(self.state)
+        self.hold = self.state.take(self.hub_id)
+        reap_leftovers(self.state, self.hold.before)
+        if self.unix_users:
+            unixusers.ensure(self.users)
+            unixusers.check(self.users[0], [self.state.root / "clusters"])
         passwords = self.state.passwords(self.users)
         for attempt in (1, 2, 3):
             try:
@@ -108,6 +109,7 @@ class Supervisor:
             "store": "SeaweedFS" if self.s3 else "plain files",
         }
         self.state.write_secret("hub.json", json.dumps(record, indent=1))
+        self.hold.say("running")
         record["passwords"] = passwords
         return record
 
@@ -267,8 +269,13 @@ class Supervisor:
     def stop(self) -> None:
         """End every process that was started, in the reverse order, and whatever they left behind."""
         self.stopping = True
+        if self.hold is None:
+            return
+        self.hold.say("stopping")
         self._end_children()
         self.state.record.unlink(missing_ok=True)
+        self.hold.let_go()
+        self.hold = None
 
     def _end_children(self) -> None:
         for child in reversed(list(self.children.values())):
@@ -351,8 +358,10 @@ def remove_runtime(state: State) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def reap_leftovers(state: State) -> None:
-    """End what an earlier supervisor of this folder left behind when it was killed."""
-    if hub_id := last_settings(state).get("hub_id"):
-        end_marked(hub_id)
+def reap_leftovers(state: State, last: str | None) -> None:
+    """End what an earlier supervisor of this folder left behind when it was killed: the hub `last`, and the last that got so
+    far as to have settings."""
+    for hub_id in {last, last_settings(state).get("hub_id")}:
+        if hub_id:
+            end_marked(hub_id)
     remove_runtime(state)
