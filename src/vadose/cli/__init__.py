@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
@@ -52,7 +53,8 @@ def main() -> None:
         root(standalone_mode=False)
     except click.exceptions.Abort:
         click.echo("interrupted; run the same command again to continue", err=True)
-        sys.exit(130)
+        sys.stdout.flush()
+        os._exit(130)  # threads that still compute do not hold up the end (cli/interrupt.py)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

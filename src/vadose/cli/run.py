@@ -36,6 +36,7 @@ def command(study: Path, output: Path, fresh: bool, workers: int | None) -> None
     from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
     from vadose import report
+    from vadose.cli.interrupt import interruptible
     from vadose.study import run
 
     console = Console(stderr=True)
@@ -57,11 +58,15 @@ def command(study: Path, output: Path, fresh: bool, workers: int | None) -> None
                 color = {"failed": "red", "kept": "dim"}.get(state, "green")
                 bar.update(tasks[step], completed=1, description=f"{step}  [{color}]{state}[/{color}]")
 
-        try:
+        def work() -> tuple[Path, Path]:
             folder = run(study, output, fresh=fresh, tell=tell)
             tell("report", "start")
             page = report.write(folder)
             tell("report", "done")
+            return folder, page
+
+        try:
+            folder, page = interruptible(work)
         except KeyboardInterrupt:
             raise
         except VadoseError as error:
