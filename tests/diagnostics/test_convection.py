@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from scipy import signal
 
 from vadose.diagnostics import convection as c
 from vadose.diagnostics import coupling as g
@@ -107,6 +108,29 @@ def test_c_t2_4_4_terrestrial_leg():
     assert float(g.coupling_index(x, y)) == pytest.approx(r * y.values.std(ddof=1), rel=1e-12)
     assert float(g.two_legged_index(x, y, -2.0 * y)) == pytest.approx(-2.0 * float(g.coupling_index(x, y)), rel=1e-12)
     assert np.isnan(g.coupling_index(x[:10], y[:10]))
+
+
+def test_the_interval_of_a_coupling_covers_the_known_leg_under_memory():
+    """AR(1) moisture (phi 0.8, sd 0.05) and flux 600 x moisture + AR(1) noise (phi 0.5): the leg is 0.05 x 600 = 30."""
+    rng = np.random.default_rng(3)
+    cells, days = 400, 900
+
+    def memory(phi, sd):
+        noise = rng.normal(0, sd * np.sqrt(1 - phi**2), (cells, days))
+        noise[:, 0] = rng.normal(0, sd, cells)
+        return signal.lfilter([1.0], [1.0, -phi], noise, axis=1)
+
+    theta = xr.DataArray(memory(0.8, 0.05), dims=("cell", "time"))
+    flux = (600 * theta + xr.DataArray(memory(0.5, 20.0), dims=("cell", "time"))).assign_attrs(units="W m-2")
+    out = g.coupling_interval(theta, flux, rng=1)
+    assert out.coupling_index_low.attrs["units"] == "W m-2"
+    np.testing.assert_array_equal(out.n, days)
+    inside = ((out.coupling_index_low < 30) & (out.coupling_index_high > 30)).mean()
+    # Two sd of the share of 400 intervals around the nominal 95 %, and two points for what a block cuts.
+    assert 0.91 <= float(inside) <= 0.975
+    assert bool(
+        (out.coupling_index_low < out.coupling_index).all() & (out.coupling_index < out.coupling_index_high).all()
+    )
 
 
 def test_c_t2_4_5_triggering_strength():

@@ -9,7 +9,7 @@ from vadose.diagnostics.character import characterize, trend
 from vadose.diagnostics.compound import label_events, likelihood_multiplication, spells
 from vadose.diagnostics.convection import ctp_hilow, feedback_strength
 from vadose.diagnostics.copula import fit_copula, return_periods
-from vadose.diagnostics.coupling import coupling_index, memory
+from vadose.diagnostics.coupling import coupling_index, coupling_interval, memory
 from vadose.diagnostics.discrepancy import discrepancy
 from vadose.diagnostics.drought import decline, drop, evaporative_stress, stress_drydown, volatility
 from vadose.diagnostics.drydown import drydowns
@@ -33,6 +33,7 @@ __all__ = [
     "characterize",
     "coupled_root_zone",
     "coupling_index",
+    "coupling_interval",
     "ctp_hilow",
     "decline",
     "discrepancy",

@@ -9,9 +9,11 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
-from vadose import cf
+from vadose import cf, metrics
 from vadose.errors import TooFewSamplesError
 from vadose.harmonize.climatology import day_of_year
+from vadose.metrics.moments import OTHER, PRODUCT
+from vadose.typing import Rng
 
 
 def coupling_index(driver: xr.DataArray, response: xr.DataArray, *, dim: str = "time", n_min: int = 20) -> xr.DataArray:
@@ -28,6 +30,40 @@ def coupling_index(driver: xr.DataArray, response: xr.DataArray, *, dim: str = "
     slope = (dx * dy).sum(dim) / (dx * dx).sum(dim)
     out = (variance**0.5 * slope).where((n >= n_min) & (variance > 0))
     return out.rename("coupling_index").assign_attrs(units=response.attrs.get("units", "1"))
+
+
+def coupling_interval(
+    driver: xr.DataArray,
+    response: xr.DataArray,
+    *,
+    dim: str = "time",
+    n_min: int = 20,
+    block: int = 30,
+    draws: int = 500,
+    level: float = 0.95,
+    rng: Rng = 0,
+) -> xr.Dataset:
+    """`coupling_index` with the number of pairs `n` and its interval `coupling_index_low`, `coupling_index_high` by moving blocks.
+
+    block : length of blocks in samples, longer than the memory of both series. Season and trend removed first, the season's ends
+    stay neighbors: blocks that cross from one year into the next are few. Loads the data; see `metrics.bootstrap` for errors.
+    """
+    index = coupling_index(driver, response, dim=dim, n_min=n_min)
+    both = metrics.stack(driver, response, names=("driver", "response"))
+
+    def leg(state: xr.Dataset) -> xr.Dataset:
+        moment = state.comoment.sel({PRODUCT: "driver"}, drop=True)
+        spread = (moment.sel({OTHER: "driver"}, drop=True) * (state.n - 1)) ** 0.5
+        return (moment.sel({OTHER: "response"}, drop=True) / spread).to_dataset(name="coupling_index")
+
+    bounds = metrics.bootstrap(both, leg, dim=dim, block=block, draws=draws, level=level, rng=rng).where(
+        index.notnull()
+    )
+    for bound in bounds.data_vars.values():
+        bound.attrs["units"] = index.attrs["units"]
+    return bounds.assign(
+        coupling_index=index, n=(driver.notnull() & response.notnull()).sum(dim).assign_attrs(units="1")
+    )
 
 
 def two_legged_index(
