@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -38,11 +39,10 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-@pytest.fixture
-def written(shared_data, tmp_path):
-    from pathlib import Path
-
-    folder = study.run(Path(__file__).parents[2] / "studies" / "hawaii.yaml", tmp_path / "out")
+@pytest.fixture(scope="module")
+def written(shared_data, tmp_path_factory):
+    """A real study's folder and the text of its page; the tests only read."""
+    folder = study.run(Path(__file__).parents[2] / "studies" / "hawaii.yaml", tmp_path_factory.mktemp("study") / "out")
     return folder, report.write(folder).read_text()
 
 
@@ -98,8 +98,6 @@ def test_stations_outside_the_period_are_no_failure_and_the_page_says_why_nothin
 
 def test_words_of_the_study_are_escaped(shared_data, tmp_path, monkeypatch):
     monkeypatch.setenv("VADOSE_SHARED_DATA", str(shared_data))
-    from pathlib import Path
-
     source = (Path(__file__).parents[2] / "studies" / "hawaii.yaml").read_text()
     file = tmp_path / "s.yaml"
     evil = "<script>alert(1)</script> & who?"
