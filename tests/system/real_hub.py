@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,16 +21,23 @@ import psutil
 import pytest
 import requests
 
-COMMAND = [sys.executable, "-m", "vadose.cli"]
 QUIET = {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
 
 
-def vadose(*arguments: str, check: bool = True, timeout: float = 300, **options: Any) -> subprocess.CompletedProcess:
+def vadose(
+    *arguments: str, check: bool = True, timeout: float = 300, python: str = sys.executable, **options: Any
+) -> subprocess.CompletedProcess:
     environment = {
         k: v for k, v in os.environ.items() if not k.startswith(("VADOSE_HUB", "DASK_GATEWAY", "JUPYTERHUB_"))
     } | QUIET
     done = subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, env=environment, timeout=timeout, check=False, **options
+        [python, "-m", "vadose.cli", *arguments],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=timeout,
+        check=False,
+        **options,
     )
     assert not check or done.returncode == 0, f"vadose {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
     return done
@@ -117,8 +128,8 @@ class Hub:
         return [p for p in marked(self.record["hub_id"]) if p.status() != psutil.STATUS_ZOMBIE]
 
 
-def start(state: Path, *options: str) -> Hub:
-    vadose("hub", "up", "--background", "--state-dir", str(state), *options)
+def start(state: Path, *options: str, python: str = sys.executable) -> Hub:
+    vadose("hub", "up", "--background", "--state-dir", str(state), *options, python=python)
     hub = Hub(state)
     hub.record = json.loads(vadose("hub", "status", "--json", "--state-dir", str(state)).stdout)
     return hub
@@ -126,6 +137,45 @@ def start(state: Path, *options: str) -> Hub:
 
 def stop(hub: Hub) -> None:
     vadose("hub", "stop", "--state-dir", str(hub.state))
+
+
+@functools.cache
+def _written() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="vadose-world-"))
+    atexit.register(shutil.rmtree, folder)
+    folder.chmod(0o755)
+    command = [sys.executable, "-m", "vadose.hub.seed", str(folder / "store"), str(folder / "catalog"), ""]
+    environment = {**os.environ, "VADOSE_CACHE_DIR": str(folder / "cache")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (folder / "catalog" / ".written-files").touch()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def world() -> Path:
+    """The demo world as plain files and its catalog, written once for all hubs of the session, where every user may read."""
+    return _written()
+
+
+def with_world(state: Path, world: Path) -> Path:
+    """A state folder whose world is written already: its catalog names the files of `world`. For hubs with `--no-s3`."""
+    state.mkdir(exist_ok=True)
+    shutil.copytree(world / "catalog", state / "catalog")
+    (state / "store").symlink_to(world / "store")
+    return state
+
+
+def with_stored_world(state: Path, hub: Hub) -> Path:
+    """A state folder with the object store of `hub` in it, as it would lie there after a crash: what was answered is on disk."""
+    [store] = [p for p in hub.processes() if p.name() == "weed" and p.children() == []]
+    store.suspend()
+    try:
+        shutil.copytree(hub.state / "s3", state / "s3")
+    finally:
+        store.resume()
+    shutil.copytree(hub.state / "catalog", state / "catalog")
+    return state
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
-from real_hub import start, stop, vadose, wait_for
+from real_hub import start, stop, vadose, wait_for, with_world
+
+from vadose.hub.state import State
+from vadose.hub.supervisor import marked
 
 pytestmark = [pytest.mark.hub, pytest.mark.timeout(900)]
 
@@ -178,9 +181,64 @@ def test_folder_that_cannot_be_written_is_one_clear_sentence(tmp_path):
     assert "choose another with --state-dir" in done.stderr
 
 
-def test_life_of_a_hub_without_object_store(tmp_path):
+@pytest.fixture
+def starting(tmp_path):
+    """A hub that has begun to start in the background: gives the process that waits for it, its folder and its lock's words."""
+    state = State(tmp_path / "state")
+    command = [sys.executable, "-m", "vadose", "hub", "up", "--background", "--no-s3", "--state-dir", str(state.root)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: state.holder() or process.poll() is not None, what="the start")
+    holder = state.holder()
+    # It writes the demo world by now, for a minute: nobody waits for that here.
+    wait_for(lambda: marked(holder["hub_id"]), what="the first process of the hub")
+    yield process, state, holder
+    vadose("hub", "stop", "--state-dir", str(state.root))
+    process.kill()
+    process.communicate()
+
+
+def test_a_hub_that_is_starting_is_seen_and_stopped_and_no_second_one_starts_beside_it(starting):
+    process, state, holder = starting
+    place = ("--state-dir", str(state.root))
+    for options in ((), ("--background",)):
+        again = vadose("hub", "up", "--no-s3", *options, *place, check=False)
+        assert again.returncode == 2
+        assert f"a hub is starting in {state.root} (process {holder['pid']} of " in again.stderr
+    seen = vadose("hub", "status", *place, check=False)
+    assert seen.returncode == 3
+    assert "a hub is starting" in seen.stdout
+    assert state.holder() == holder, "the first one goes on"
+    assert vadose("hub", "stop", *place).stdout == "stopped\n"
+    assert not psutil.pid_exists(holder["pid"]) or psutil.Process(holder["pid"]).status() == psutil.STATUS_ZOMBIE
+    assert not marked(holder["hub_id"])
+    assert process.wait(30) == 2
+    assert "no hub runs" in vadose("hub", "status", *place, check=False).stdout
+
+
+def test_ctrl_c_on_background_ends_what_it_started(starting):
+    process, state, holder = starting
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopping" in out
+    assert "Traceback" not in errors
+    assert state.holder() is None
+    assert not marked(holder["hub_id"])
+
+
+def test_what_a_supervisor_killed_in_its_start_left_is_ended(starting):
+    """It has no settings yet by which the next one would know it: the lock's words are all there is."""
+    _, state, holder = starting
+    psutil.Process(holder["pid"]).kill()
+    wait_for(lambda: state.holder() is None, what="the end of the lock with its process")
+    assert marked(holder["hub_id"]), "who writes the world goes on"
+    assert "no hub runs" in vadose("hub", "stop", "--state-dir", str(state.root)).stdout
+    assert not marked(holder["hub_id"])
+
+
+def test_life_of_a_hub_without_object_store(tmp_path, world):
     """Start, kill the supervisor, start again in seconds with users' work kept, stop: no process and no port left."""
-    state = tmp_path / "state"
+    state = with_world(tmp_path / "state", world)
     first = start(state, "--no-s3")
     work = state / "home" / "vadose" / "thesis.ipynb"
     work.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
@@ -14,39 +15,111 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
-from real_hub import QUIET, Hub, start, stop, wait_for
+from real_hub import QUIET, Hub, start, stop, wait_for, with_stored_world, with_world
+
+from vadose.hub.unixusers import first_closed
 
 pytestmark = [pytest.mark.hub, pytest.mark.timeout(600)]
 PUPILS = ("vdstanna", "vdstbert")
+PROBE = "vdstprobe"
+ROOT = Path(__file__).parents[2]
 
 
-def readable_by_others() -> bool:
-    done = subprocess.run(
-        ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", sys.executable, "-c", "import vadose.hub"],
-        capture_output=True, cwd="/", check=False,
-    )  # fmt: skip
-    return done.returncode == 0
-
-
-needs_root = pytest.mark.skipif(
-    os.geteuid() != 0 or not readable_by_others(),
-    reason="cannot run here: needs root, and a Python and a checkout that other users of this machine may read",
-)
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def folder():
-    """A folder whose path other users may pass (pytest's own is closed to them)."""
-    path = Path(tempfile.mkdtemp(prefix="vadose-class-"))
+    """A folder whose path other users may pass (pytest's own is closed to them), on the disk of this installation."""
+    disk = os.stat(sys.prefix).st_dev
+    places = [p for p in (tempfile.gettempdir(), "/var/tmp", "/opt") if os.path.isdir(p) and os.stat(p).st_dev == disk]
+    path = Path(tempfile.mkdtemp(prefix="vadose-class-", dir=places[0] if places else None))
     path.chmod(0o755)
     yield path
-    shutil.rmtree(path, ignore_errors=True)
+    subprocess.run(["rm", "-rf", str(path)], check=True)
 
 
-@pytest.fixture
-def class_hub(folder):
+@pytest.fixture(scope="module")
+def stranger():
+    """A real Unix user with no rights, made for the question what such users may run."""
+    if os.geteuid() != 0:
+        pytest.skip("cannot run here: only root makes Unix users and starts servers as them")
+    subprocess.run(["useradd", "--no-create-home", PROBE], capture_output=True, check=True)
+    yield PROBE
+    subprocess.run(["userdel", PROBE], capture_output=True, check=True)
+
+
+def may_run(stranger: str, python: str) -> bool:
+    imports = "import vadose.hub.state, jupyterhub, dask_gateway_server"
+    command = ["runuser", "-u", stranger, "--", python, "-c", imports]
+    return subprocess.run(command, capture_output=True, cwd="/", check=False).returncode == 0
+
+
+def linked(folder: Path, stranger: str) -> str:
+    """This installation once more in an open folder: what is closed is most often the way to it, not its files.
+
+    Where the way is open, a symbolic link leads to it; else hard links are made (seconds, no disk). Only what names a closed
+    place is written anew: the venv's settings, its scripts' first lines, the checkout's entry.
+    """
+    base, venv, project = folder / "base", folder / "venv", folder / "project"
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+
+    def give(sources: list[Path], target: Path) -> None:
+        target.mkdir(parents=True, exist_ok=True)
+        if first_closed(stranger, [sources[0]]):
+            subprocess.run(["cp", "-al", *map(str, sources), str(target)], check=True, capture_output=True, text=True)
+        else:
+            for source in sources:
+                (target / source.name).symlink_to(source)
+
+    def rewrite(path: Path, text: str) -> None:
+        mode = path.stat().st_mode
+        path.unlink()  # the other name of the file stays as it is
+        path.write_text(text)
+        path.chmod(mode)
+
+    unneeded = {"site-packages", "test", "idlelib"}
+    give([p for p in Path(sys.base_prefix, "lib", version).iterdir() if p.name not in unneeded], base / "lib" / version)
+    if shared := list(Path(sys.base_prefix, "lib").glob("libpython*.so*")):
+        give(shared, base / "lib")
+    (base / "bin").mkdir()
+    shutil.copy2(os.path.realpath(sys.executable), base / "bin" / version)
+
+    (venv / "bin").mkdir(parents=True)
+    for path in Path(sys.prefix, "bin").iterdir():
+        if path.is_file() and not path.is_symlink():
+            os.link(path, venv / "bin" / path.name)
+            if path.read_bytes()[:2] == b"#!":
+                rewrite(venv / "bin" / path.name, path.read_text().replace(sys.prefix, str(venv)))
+    (venv / "bin" / version).symlink_to(base / "bin" / version)
+    (venv / "bin" / "python").symlink_to(version)
+    (venv / "pyvenv.cfg").write_text(f"home = {base / 'bin'}\ninclude-system-site-packages = false\n")
+    give([Path(sys.prefix, "lib", version, "site-packages")], venv / "lib" / version)
+    give([p for p in Path(sys.prefix).iterdir() if p.name in ("share", "etc")], venv)
+    if first_closed(stranger, [ROOT / "src"]):
+        give([ROOT / "src", ROOT / "helm", ROOT / "notebooks"], project)
+        for path in (venv / "lib" / version / "site-packages").glob("*.pth"):
+            if str(ROOT) in path.read_text():
+                rewrite(path, path.read_text().replace(str(ROOT), str(project)))
+    return str(venv / "bin" / "python")
+
+
+@pytest.fixture(scope="module")
+def python(folder, stranger) -> str:
+    """A Python with vadose that every user of this machine may run: this one, or where it is closed, one linked elsewhere."""
+    if may_run(stranger, sys.executable):
+        return sys.executable
+    try:
+        other = linked(folder, stranger)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"cannot run here: this Python is closed to other users and cannot be linked elsewhere: {error}")
+    if not may_run(stranger, other):
+        pytest.skip("cannot run here: this Python is closed to other users, also when it is linked elsewhere")
+    return other
+
+
+@pytest.fixture(scope="module")
+def class_hub(folder, python, world):
     new = [name for name in PUPILS if not _exists(name)]
-    hub = start(folder / "state", "--users", ",".join(PUPILS), "--no-s3")
+    state = with_world(folder / "class", world)
+    hub = start(state, "--users", ",".join(PUPILS), "--no-s3", python=python)
     yield hub
     stop(hub)
     for name in new:
@@ -54,10 +127,9 @@ def class_hub(folder):
 
 
 def _exists(name):
-    try:
+    with contextlib.suppress(KeyError):
         return bool(pwd.getpwnam(name))
-    except KeyError:
-        return False
+    return False
 
 
 def server(hub: Hub, user: str) -> requests.Session:
@@ -70,7 +142,6 @@ def server(hub: Hub, user: str) -> requests.Session:
     return session
 
 
-@needs_root
 def test_pupils_are_unix_users_with_their_own_servers_clusters_and_closed_homes(class_hub):
     hub = class_hub
     assert "Unix user" in requests.get(f"{hub.url}/hub/login", timeout=10).text
@@ -104,8 +175,7 @@ def test_pupils_are_unix_users_with_their_own_servers_clusters_and_closed_homes(
     assert sessions[bert].get(f"{hub.url}/user/{anna}/api/contents/diary.txt").status_code in (403, 404)
 
 
-@needs_root
-def test_a_pupil_s_cluster_runs_as_that_pupil(class_hub):
+def test_a_pupil_s_cluster_runs_as_that_pupil(class_hub, python):
     hub = class_hub
     anna = PUPILS[0]
     code = (
@@ -115,7 +185,7 @@ def test_a_pupil_s_cluster_runs_as_that_pupil(class_hub):
     environment = {**hub.environment(anna), **QUIET, "HOME": pwd.getpwnam(anna).pw_dir}
     settings = [f"{k}={v}" for k, v in environment.items()]
     done = subprocess.run(
-        ["runuser", "-u", anna, "--", "env", *settings, sys.executable, "-W", "ignore", "-c", code],
+        ["runuser", "-u", anna, "--", "env", *settings, python, "-W", "ignore", "-c", code],
         capture_output=True, text=True, timeout=200, cwd="/", check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
@@ -124,15 +194,15 @@ def test_a_pupil_s_cluster_runs_as_that_pupil(class_hub):
     assert os.stat("/").st_uid == 0  # the stock backend would have handed the root folder to the pupil
 
 
-@needs_root
-def test_an_ordinary_user_gets_the_whole_platform_and_the_login_page_says_who_shares_it(folder):
+def test_an_ordinary_user_gets_the_whole_platform_and_the_login_page_says_who_shares_it(folder, python, hub):
     name = PUPILS[0]
     new = not _exists(name)
     if new:
         subprocess.run(["useradd", "--create-home", name], check=True, capture_output=True)
-    state = folder / "state"
+    state = folder / "ordinary"
     state.mkdir()
-    shutil.chown(state, name)
+    with_stored_world(state, hub)
+    subprocess.run(["chown", "-R", f"{name}:", str(state)], check=True)
     command = [
         "runuser",
         "-u",
@@ -140,7 +210,7 @@ def test_an_ordinary_user_gets_the_whole_platform_and_the_login_page_says_who_sh
         "--",
         "env",
         "HOME=" + pwd.getpwnam(name).pw_dir,
-        sys.executable,
+        python,
         "-m",
         "vadose.cli",
         "hub",
@@ -162,12 +232,12 @@ def test_an_ordinary_user_gets_the_whole_platform_and_the_login_page_says_who_sh
             cwd="/",
             check=True,
         )
-        hub = Hub(state, json.loads(status.stdout))
-        assert all(hub.record["health"].values())
-        assert "shares one Unix account" in requests.get(f"{hub.url}/hub/login", timeout=10).text
-        assert {p.username() for p in hub.processes()} == {name}
-        user = hub.record["users"][0]
-        assert server(hub, user).get(f"{hub.url}/user/{user}/api/contents/notebooks/00-start").ok
+        theirs = Hub(state, json.loads(status.stdout))
+        assert all(theirs.record["health"].values())
+        assert "shares one Unix account" in requests.get(f"{theirs.url}/hub/login", timeout=10).text
+        assert {p.username() for p in theirs.processes()} == {name}
+        user = theirs.record["users"][0]
+        assert server(theirs, user).get(f"{theirs.url}/user/{user}/api/contents/notebooks/00-start").ok
     finally:
         subprocess.run([*command, "stop", "--state-dir", str(state)], capture_output=True, cwd="/", check=False)
         if new:
