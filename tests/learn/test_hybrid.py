@@ -199,7 +199,7 @@ def test_c_x14_4_hybrid_beats_the_plain_network_on_a_tenth_of_the_data():
     few = np.zeros(train.valid.shape, bool)
     few[:, ::10] = True  # a tenth of the observations
     train = windows.replace(train, valid=train.valid & few)
-    mixed = hybrid.fit(train.at(np.arange(24)).between(slice(0, 365)), steps=120, warmup=20)
+    mixed = hybrid.fit(train.at(np.arange(24)).between(slice(0, 365)), steps=50, warmup=20)
     spec = sequence.Spec("lstm", {"hidden": 32, "dropout": 0.0}, window=365, warmup=60, epochs=60, batch=8, rate=0.01)
     plain = sequence.fit(train, spec)
     late = slice(60, None)
