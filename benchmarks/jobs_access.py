@@ -333,9 +333,17 @@ def _write_century(data: Any, folder: Path) -> None:
 
 
 def ours_open(data: Any) -> Any:
+    """The sizes, and how much opening adds [MB] to a process that has xarray and dask."""
+    import resource
+
+    import dask.array  # noqa: F401
+    import xarray  # noqa: F401
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     from vadose.access.chunkstore import open_references
 
-    return dict(open_references(data.parquet, chunks={"time": 90}).soil_moisture.sizes)
+    sizes = dict(open_references(data.parquet, chunks={"time": 90}).soil_moisture.sizes)
+    return sizes, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
 def _kerchunk_open(place: str, chunks: Any = None, group: Any = None) -> Any:
@@ -385,8 +393,11 @@ def virtualizarr_open(data: Any) -> Any:
     return dict(opened.soil_moisture.sizes)
 
 
-def same_sizes(ours: Any, theirs: Any) -> str:
-    return f"{ours} in both" if ours == theirs else f"{ours} AND {theirs}"
+def same_sizes(found: Any, theirs: Any) -> str:
+    ours, added = found
+    return (
+        f"{ours} in both" if ours == theirs else f"{ours} AND {theirs}"
+    ) + f"; ours adds {added:.0f} MB to its imports"
 
 
 def reading(form: str) -> SimpleNamespace:
