@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 
 import numpy as np
@@ -10,8 +12,17 @@ import pytest
 import xarray as xr
 
 from vadose.benchmark import engine, read, score
-from vadose.benchmark.export import export
+from vadose.benchmark.export import export, sites_as_months
 from vadose.errors import PlatformError
+
+#: Our score -> its name in ILAMB 2.
+TWO = {
+    "bias": "Bias Score",
+    "rmse": "RMSE Score",
+    "phase": "Seasonal Cycle Score",
+    "distribution": "Spatial Distribution Score",
+    "overall": "Overall Score",
+}
 
 
 def fields(rows, columns, *, seed, offset=0.0):
@@ -34,8 +45,6 @@ def fields(rows, columns, *, seed, offset=0.0):
 
 @pytest.fixture(scope="module")
 def python(pytestconfig):
-    import os
-
     path = pytestconfig.rootpath / ".side" / "ilamb" / "bin" / "python"
     if os.environ.get(engine.VARIABLE):
         return os.environ[engine.VARIABLE]
@@ -89,6 +98,112 @@ pages:
     for statistic, words in engine.THEIRS.items():
         value = next(v for k, v in found.items() if k.startswith(words))
         assert ours[statistic] == pytest.approx(value, abs=2e-3), (statistic, found)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A recipe of three levels with a relationship, boxes, stations and two models, written for ILAMB."""
+    folder = tmp_path_factory.mktemp("exported")
+    a, b = fields(10, 10, seed=1), fields(20, 20, seed=2, offset=0.02)
+    for name, data in (("reference", a), ("model", b)):
+        (data * 100.0).assign_attrs(units="kg m-2").to_dataset(name="mrsos").to_netcdf(folder / f"{name}-mrsos.nc")
+        (data * 1e-4).assign_attrs(units="kg m-2 s-1").to_dataset(name="evspsbl").to_netcdf(folder / f"{name}-e.nc")
+    (folder / "recipe.yaml").write_text(
+        """\
+title: exported
+regions:
+  all:
+  corner: {bbox: [20, 0, 25, 5]}
+  field: {polygon: [[20, 0], [25, 0], [25, 5]]}
+models:
+  M: {files: model-*.nc, product: cmip6}
+  "N, again": {files: model-*.nc, product: cmip6, ensemble: pair}
+pages:
+  Water:
+    weight: 2
+    Soil:
+      weight: 3
+      Surface:
+        variable: soil_moisture
+        layer: [0.0, 0.1]
+        references:
+          R: {files: reference-*.nc, product: cmip6, weight: 4}
+        relationships:
+          evapotranspiration_flux:
+          precipitation_flux: {role: driver}
+    Evaporation:
+      weight: 1
+      variable: evapotranspiration_flux
+      references:
+        R: {files: reference-*.nc, product: cmip6}
+"""
+    )
+    return (*export(read(folder / "recipe.yaml"), folder / "study"), a, b)
+
+
+def parsed(text):
+    """Headings and their keys of an ILAMB 2 configure file, in order."""
+    out = []
+    for line in text.splitlines():
+        if line.startswith("["):
+            out.append((line.strip("[]"), {}))
+        elif "=" in line and not line.startswith("#"):
+            key, value = (part.strip().strip('"') for part in line.split("=", 1))
+            out[-1][1][key] = value
+    return out
+
+
+def test_the_configure_file_of_ilamb2_has_the_tree_its_weights_and_the_relationship(exported):
+    folder, skipped, *_ = exported
+    found = parsed((folder / "ilamb.cfg").read_text())
+    assert [name for name, _ in found] == ["h1: Water", "h2: Soil - Surface", "R", "h2: Evaporation", "R"]
+    keys = [k for _, k in found]
+    assert keys[0] == {"weight": "2"}
+    assert (keys[1]["variable"], keys[1]["weight"]) == ("soil_moisture_0_0p1m", "0.75")
+    assert (keys[2]["weight"], keys[3]["weight"]) == ("4", "0.25")
+    # evaporation answers to the soil: ILAMB 2 writes the driver beside the response
+    assert keys[4]["relationships"] == "Soil-Surface/R"
+    assert "relationships" not in keys[2]
+    for part in (keys[2], keys[4]):
+        assert (folder / part["source"]).exists()
+    assert (folder / "ilamb-models.txt").read_text() == "M, MODELS/m, \nN again, MODELS/n-again, pair\n"
+    assert (folder / "ilamb-regions.txt").read_text() == "corner,corner,0,5,20,25\n"
+    assert any("precipitation_flux" in line for line in skipped)
+    assert any("region field" in line for line in skipped)
+
+
+def test_stations_are_written_as_ilamb2_reads_them():
+    stations = fields(2, 2, seed=1).stack(station=("lat", "lon")).reset_index("station")
+    stations = stations.assign_coords(station=["a", "b", "c, d", "e"])
+    out = sites_as_months(stations.where(stations.station != "b"), "soil_moisture")
+    assert out.soil_moisture.dims == ("time", "data")
+    assert out.attrs["site_name"] == "a,b,c  d,e"
+    np.testing.assert_allclose(out.lat, stations.lat)
+    np.testing.assert_allclose(out.soil_moisture.isel(data=0), stations.isel(station=0), rtol=1e-6)
+    assert out.soil_moisture.isel(data=1).isnull().all()
+
+
+def test_ilamb2_itself_runs_what_was_written_and_scores_it_as_we_do(exported):
+    """Formulas, weights and grids are the same; the phase differs, for ILAMB 2 counts months of 28 to 31 days and we twelfths."""
+    program = os.environ.get("ILAMB2_RUN") or shutil.which("ilamb-run")
+    if program is None:
+        pytest.skip("cannot run here: ilamb-run is not on the path (the benchmark image has it; or set ILAMB2_RUN)")
+    folder, _, a, b = exported
+    environment = {**os.environ, "PATH": f"{os.path.dirname(program)}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["sh", "ilamb.sh", "--skip_plots"], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-2000:]
+    built = folder / "_build_ilamb2" / "Water"
+    with xr.open_dataset(built / "Soil-Surface" / "R" / "R_M.nc", group="MeanState/scalars") as raw:
+        theirs = {name: float(raw[name]) for name in raw.data_vars}
+    assert "Bias Score corner" in theirs
+    ours = score(a, b, scheme="ilamb2018")
+    ours = ours[ours.kind == "score"].set_index("statistic").value
+    for statistic, words in TWO.items():
+        assert ours[statistic] == pytest.approx(
+            theirs[f"{words} global"], abs=0.01 if statistic == "phase" else 5e-3
+        ), statistic
 
 
 def test_without_ilamb3_one_is_told_how_to_get_it(monkeypatch, tmp_path):

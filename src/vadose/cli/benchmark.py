@@ -29,7 +29,7 @@ import click
 @click.option(
     "--for-ilamb",
     is_flag=True,
-    help="Score nothing: write the recipe's data as netCDF with a study that ilamb3 runs by itself (python run.py there).",
+    help="Score nothing: write the recipe's data as netCDF with studies for ilamb3 (python run.py there) and ILAMB 2 (sh ilamb.sh there).",
 )
 @click.option("--quiet", is_flag=True, help="Print the page's path only.")
 def command(recipe: Path, output: Path, engine: str, workers: int | None, for_ilamb: bool, quiet: bool) -> None:
@@ -51,7 +51,7 @@ def command(recipe: Path, output: Path, engine: str, workers: int | None, for_il
         folder, skipped = export(the, output)
         for line in skipped:
             click.echo(f"not written: {line}", err=True)
-        click.echo(str(folder / "study.yaml"))
+        click.echo(str(folder))
         return
     with contextlib.ExitStack() as stack:
         client = None
