@@ -6,6 +6,7 @@ import ast
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,7 @@ _BINARY: dict[type, Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 
 
+@lru_cache(maxsize=256)
 def formula(text: str) -> Callable[[Any], Any]:
     """`(3.879*10^-4) * x - 0.6956` -> a function of x. Numbers, x, + - * / ^ and brackets; anything else is refused."""
     try:

@@ -46,7 +46,7 @@ def far_from_median(
 
     Groups of fewer than `minimum` valid values, and those whose MAD is zero, flag nothing.
     """
-    out = np.zeros(values.shape, dtype=bool)
+    out = np.zeros(values.shape, dtype=bool, order="F")
     edges = np.flatnonzero(np.diff(group)) + 1 if group.size else np.array([], int)
     if group.size and (np.diff(group) < 0).any():
         raise VadoseInputError("times must be sorted before groups of them are compared")
@@ -71,25 +71,24 @@ def outside(values: np.ndarray, low: np.ndarray | float, high: np.ndarray | floa
 
 def stuck(time: np.ndarray, values: np.ndarray, *, hours: float = 24.0) -> np.ndarray:
     """Where a value belongs to a run of identical values that lasts at least `hours`; missing values end a run."""
-    out = np.zeros(values.shape, dtype=bool)
+    out = np.zeros(values.shape, dtype=bool, order="F")
     if values.shape[0] < 2:
         return out
     n = values.shape[0]
-    change = np.ones((n + 1, values.shape[1]), dtype=bool)
-    change[1:n] = values[1:] != values[:-1]  # NaN differs from everything, itself too
-    # Columns whose longest run is short are done at once: most sensors never stand still.
+    limit = np.timedelta64(int(hours * 3600), "s")
+    maybe = np.ones(values.shape[1], bool)
     step = np.diff(time)
-    if step.size and (step[0] == step).all():
-        need = int(np.ceil(np.timedelta64(int(hours * 3600), "s") / step[0]))
+    if (step[0] == step).all():
+        need = int(np.ceil(limit / step[0]))
         if n <= need:
             return out
-        probe = np.arange(0, n - 1, max(need // 2, 1))
-        maybe = ~change[1:n][probe].all(axis=0)
-    else:
-        maybe = np.ones(values.shape[1], bool)
-    limit = np.timedelta64(int(hours * 3600), "s")
+        if need >= 4:
+            # A run that is long enough holds four probes in a row: most sensors never stand still and are done at once.
+            same = (probe := values[:: need // 4])[1:] == probe[:-1]
+            maybe = (same[2:] & same[1:-1] & same[:-2]).any(axis=0)
     for column in np.flatnonzero(maybe):
-        edges = np.flatnonzero(change[:, column])
+        change = values[1:, column] != values[:-1, column]  # NaN differs from everything, itself too
+        edges = np.r_[0, np.flatnonzero(change) + 1, n]
         starts, stops = edges[:-1], edges[1:]
         long = (time[stops - 1] - time[starts] >= limit) & (stops - starts > 1)
         for a, b in zip(starts[long], stops[long]):
@@ -99,7 +98,7 @@ def stuck(time: np.ndarray, values: np.ndarray, *, hours: float = 24.0) -> np.nd
 
 def after_gap(time: np.ndarray, values: np.ndarray, *, longest: np.timedelta64 = DAY) -> np.ndarray:
     """Valid values of a sensor with no other valid one in the `longest` before them (the first of a record among them)."""
-    out = np.zeros(values.shape, dtype=bool)
+    out = np.zeros(values.shape, dtype=bool, order="F")
     if not time.size:
         return out
     valid = ~np.isnan(values)

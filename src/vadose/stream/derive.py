@@ -16,8 +16,11 @@ from vadose.stream.design import NO_DATA, Design, Link
 from vadose.stream.flags import GAP, INTRINSIC, MAD, NODATA, OOB, OOS, RANGE, STUCK
 from vadose.stream.grid import Grid
 
+#: No number that stands for "no data" is nearer to zero.
+_LEAST = min(abs(number) for number in NO_DATA)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Layout:
     """What the columns of one stream are: by column the links over time, the site and its clock."""
 
@@ -109,8 +112,10 @@ class Derived:
 def no_data(raw: np.ndarray) -> np.ndarray:
     """Where a raw value is missing or one of the numbers that loggers write when they have none."""
     out = np.isnan(raw)
-    for number in NO_DATA:
-        out |= raw == number
+    suspect = np.abs(raw) >= _LEAST
+    if suspect.any():
+        for number in NO_DATA:
+            out |= raw == number
     return out
 
 
@@ -155,7 +160,7 @@ def derive(grid: Grid, plan: Layout, design: Design) -> Derived:
 def _mark(flag: np.ndarray, at: Any, where: Any, bit: int) -> None:
     """Set a bit of the flags at `at` where something holds, which is rare."""
     if where.any():
-        flag[at] |= np.where(where, np.int32(bit), np.int32(0))
+        flag[at] |= where * np.int32(bit)
 
 
 def _may_not_stand_still(plan: Layout, design: Design) -> np.ndarray:
@@ -173,6 +178,8 @@ def _error(raw, local, calibrations, units):
         row = calibrations[0]
         if np.isnan(row.residual) and units == "m3/m3":
             row = replace(row, residual=FACTORY_ERROR)
+        if np.isnan(row.residual) and row.equation != "teros_mineral":
+            return np.nan
         return row.standard_error(raw)
     out = np.full(raw.shape, np.nan)
     for row in calibrations:

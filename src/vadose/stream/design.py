@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -101,7 +101,21 @@ class Design:
 
     def of(self, logger: str, table: str) -> dict[str, tuple[Link, ...]]:
         """Links of one table by column, those that end first coming first."""
-        return _by_table(self).get((logger, table), {})
+        return self._by_table.get((logger, table), {})
+
+    @cached_property
+    def _by_table(self) -> dict[tuple[str, str], dict[str, tuple[Link, ...]]]:
+        out: dict[tuple[str, str], dict[str, list[Link]]] = {}
+        for link in self.links:
+            out.setdefault((link.logger, link.table), {}).setdefault(link.column, []).append(link)
+        far = np.datetime64("9999-12-31")
+        return {
+            key: {
+                column: tuple(sorted(rows, key=lambda r: far if np.isnat(r.valid_through) else r.valid_through))
+                for column, rows in columns.items()
+            }
+            for key, columns in out.items()
+        }
 
     def offset(self, site: str) -> int:
         """Seconds east of UTC of a site's loggers. Raises when the site has no row: a time without zone is no time."""
@@ -123,25 +137,6 @@ class Design:
         """Calibrations of a sensor, else the conversion of its variable."""
         own = self.calibrations.get((link.sensor, link.variable))
         return own or (Calibration(f"{link.variable} conversion", self.variable(link.variable).conversion or "x"),)
-
-
-@lru_cache(maxsize=8)
-def _index(links: tuple[Link, ...]) -> dict[tuple[str, str], dict[str, tuple[Link, ...]]]:
-    out: dict[tuple[str, str], dict[str, list[Link]]] = {}
-    for link in links:
-        out.setdefault((link.logger, link.table), {}).setdefault(link.column, []).append(link)
-    far = np.datetime64("9999-12-31")
-    return {
-        key: {
-            column: tuple(sorted(rows, key=lambda r: far if np.isnat(r.valid_through) else r.valid_through))
-            for column, rows in columns.items()
-        }
-        for key, columns in out.items()
-    }
-
-
-def _by_table(design: Design):
-    return _index(design.links)
 
 
 def expand(text: str) -> list[str]:

@@ -12,6 +12,8 @@ import numpy as np
 from vadose.errors import UnreadableFileError
 from vadose.stream.text import BLOCK, BadRow, Block, Header, Reader, byte_lines, cells, decode, toa5_header
 
+#: A header is looked for in so many bytes at a file's beginning.
+HEAD = 1 << 16
 Wanted = Callable[[Header], list[str] | None]
 
 
@@ -90,9 +92,9 @@ def read(file: io.BufferedIOBase, name: str, wanted: Wanted, *, size: int = BLOC
     """All rows of a file, block by block. Raises UnreadableFileError when its header cannot be understood."""
     parts = byte_lines(file, size)
     first = next(parts, b"")
-    while first.count(b"\n") < 8 and (more := next(parts, b"")):
+    while len(first.split(b"\n", 8)) < 9 and (more := next(parts, b"")):
         first += more
-    header = header_of(first, name)
+    header = header_of(first[:HEAD], name)
     start = 0
     for _ in range(header.lines):
         start = first.find(b"\n", start) + 1 or len(first)
@@ -105,7 +107,7 @@ def read(file: io.BufferedIOBase, name: str, wanted: Wanted, *, size: int = BLOC
             yield _ismn_rows(body, header, line)
         else:
             yield from reader.blocks(body, line)
-        line += body.count(b"\n")
-        body = next(parts, b"")
+        done, body = body, next(parts, b"")
         if not body:
             return
+        line += done.count(b"\n")

@@ -266,7 +266,8 @@ class Ledger:
 
     def save(self) -> None:
         """Write it down."""
-        body = {"sources": {k: asdict(v) for k, v in sorted(self.sources.items())}, "fingerprints": self.fingerprints}
+        sources = {k: vars(v) | {"landed": vars(v.landed)} for k, v in sorted(self.sources.items())}
+        body = {"sources": sources, "fingerprints": self.fingerprints}
         temporary = self.file.with_suffix(f".{os.getpid()}")
         temporary.write_text(json.dumps(body))
         temporary.replace(self.file)

@@ -17,7 +17,7 @@ from vadose.errors import UnreadableFileError
 
 BLOCK = 8 << 20
 #: A damaged block is cut into so many pieces, again and again, until a piece is this small; only such a piece is read line by line.
-PIECES, PIECE = 16, 1 << 15
+PIECES, PIECE = 16, 1 << 12
 #: What loggers write instead of a number.
 MISSING = ("NAN", "NaN", "nan", "NA", "N/A", "", "INF", "-INF", "Inf", "-Inf")
 _MISSING = frozenset(MISSING)
@@ -165,13 +165,17 @@ class Reader:
 
     def blocks(self, body: bytes, line: int) -> Iterator[Block]:
         """Rows of a block of whole lines, whose first is number `line`. A header in the middle starts a table anew."""
+        if (well := self._quick(body)) is not None:  # no header inside: its first word would not be a time
+            yield well
+            return
+        whole = body
         while body:
             at = _next_header(body)
             part, body = (body, b"") if at is None else (body[:at], body[at:])
             if part:
-                yield self._rows(part, line)
-                line += part.count(b"\n")
+                yield self._mend(part, line) if part is whole else self._rows(part, line)
             if body:
+                line += part.count(b"\n")
                 head = body.split(b"\n", 4)[:4]
                 try:
                     self.set(toa5_header(head))
@@ -188,12 +192,21 @@ class Reader:
                 line += body[:skip].count(b"\n")
                 body = body[skip:]
 
+    def _quick(self, part: bytes) -> Block | None:
+        """Rows of a block in which nothing is wrong; None where something is."""
+        if b"\0" in part:
+            return None
+        try:
+            return self._fast(part, not part.endswith(b"\n"))
+        except (pa.ArrowInvalid, ValueError):
+            return None
+
     def _rows(self, part: bytes, line: int) -> Block:
-        if b"\0" not in part:
-            try:
-                return self._fast(part, not part.endswith(b"\n"))
-            except (pa.ArrowInvalid, ValueError):
-                pass
+        well = self._quick(part)
+        return self._mend(part, line) if well is None else well
+
+    def _mend(self, part: bytes, line: int) -> Block:
+        """Rows of a block in which something is wrong: piece by piece, the smallest line by line."""
         pieces = [part] if len(part) <= PIECE else list(_pieces(part, max(len(part) // PIECES, PIECE // 2)))
         if len(pieces) == 1:
             return self._slow(part, line, not part.endswith(b"\n"))
