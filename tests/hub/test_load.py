@@ -20,9 +20,7 @@ import pytest
 import requests
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "system"))
-from real_hub import Hub, start, stop, vadose, with_world, world
-
-__all__ = ["world"]
+from real_hub import Hub, start, stop, vadose, with_small_world
 
 pytestmark = [pytest.mark.hub, pytest.mark.slow]
 #: One learner is Lab's server and one kernel: 0.15 GiB measured here. Two are left to the hub and the test.
@@ -110,13 +108,13 @@ def learner(hub: Hub, user: str, gate: threading.Barrier) -> dict[str, float]:
 
 
 @pytest.mark.timeout(1000)
-def test_a_class_comes_in_at_once_and_nobody_fails(tmp_path, world):
+def test_a_class_comes_in_at_once_and_nobody_fails(tmp_path):
     if LEARNERS < 8:
         pytest.skip(
             f"cannot run here: {FREE + 2:.1f} GiB of memory are free, a class of eight needs {2 + 8 * GIB_EACH:.1f}"
         )
     users = [f"learner{k:02d}" for k in range(LEARNERS)]
-    hub = start(with_world(tmp_path / "hub", world), "--users", ",".join(users), "--shared-account", "--no-s3")
+    hub = start(with_small_world(tmp_path / "hub"), "--users", ",".join(users), "--shared-account", "--no-s3")
     try:
         gate = threading.Barrier(LEARNERS)
         begin = time.monotonic()

@@ -1,5 +1,5 @@
 """The session's hub for the system tests."""
 
-from real_hub import hub, world
+from real_hub import hub
 
-__all__ = ["hub", "world"]
+__all__ = ["hub"]

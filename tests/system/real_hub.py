@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import functools
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,30 +136,22 @@ def stop(hub: Hub) -> None:
     vadose("hub", "stop", "--state-dir", str(hub.state))
 
 
-@functools.cache
-def _written() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="vadose-world-"))
-    atexit.register(shutil.rmtree, folder)
-    folder.chmod(0o755)
-    command = [sys.executable, "-m", "vadose.hub.seed", str(folder / "store"), str(folder / "catalog"), ""]
-    environment = {**os.environ, "VADOSE_CACHE_DIR": str(folder / "cache")}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    (folder / "catalog" / ".written-files").touch()
-    return folder
+def with_small_world(state: Path) -> Path:
+    """A state folder with a world of four places and a month in plain files: for hubs with `--no-s3` whose tests ask what people
+    and processes may do, not what data say. Writing the demo world takes a minute; the session's hub does it."""
+    from vadose.access.demo import write_catalog
+    from vadose.world import make
 
-
-@pytest.fixture(scope="session")
-def world() -> Path:
-    """The demo world as plain files and its catalog, written once for all hubs of the session, where every user may read."""
-    return _written()
-
-
-def with_world(state: Path, world: Path) -> Path:
-    """A state folder whose world is written already: its catalog names the files of `world`. For hubs with `--no-s3`."""
-    state.mkdir(exist_ok=True)
-    shutil.copytree(world / "catalog", state / "catalog")
-    (state / "store").symlink_to(world / "store")
+    box, (start, end) = (-100.0, 40.0, -99.0, 41.0), ("2018-05-01", "2018-05-31")
+    path = state / "store" / "truth" / "truth.nc"
+    path.parent.mkdir(parents=True)
+    make(box, 0.5, start, end, 42).to_netcdf(path)
+    entry = {
+        "id": "demo-truth", "title": "A small truth", "description": "Four places and a month", "reader": "netcdf", "time": [start, end],
+        "bbox": list(box), "variables": ["soil_moisture"], "hrefs": ["truth/truth.nc"],
+    }  # fmt: skip
+    write_catalog({"collections": [entry]}, str(state / "store"), state / "catalog")
+    (state / "catalog" / ".written-files").touch()
     return state
 
 

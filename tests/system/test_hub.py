@@ -12,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
-from real_hub import start, stop, vadose, wait_for, with_world
+from real_hub import start, stop, vadose, wait_for, with_small_world
 
+from vadose.hub.services import health
 from vadose.hub.state import State
 from vadose.hub.supervisor import marked
 
@@ -23,8 +24,8 @@ START_CLUSTER = "from vadose.access import cluster\nc = cluster.connect(1)\nprin
 
 
 def test_everything_answers_and_listens_on_loopback_only(hub):
-    health = json.loads(vadose("hub", "status", "--json", "--state-dir", str(hub.state)).stdout)["health"]
-    assert health == {"hub": True, "gateway": True, "catalog": True, "store": True}
+    status = json.loads(vadose("hub", "status", "--json", "--state-dir", str(hub.state)).stdout)
+    assert status["health"] == {"hub": True, "gateway": True, "catalog": True, "store": True}
     ours = {p.pid for p in hub.processes()}
     open_to = {c.laddr.ip for c in psutil.net_connections("inet") if c.pid in ours and c.status == psutil.CONN_LISTEN}
     assert open_to
@@ -148,11 +149,7 @@ def test_killed_services_come_back(hub):
     ):
         pid_of(words).send_signal(signal.SIGKILL)
 
-        def well(name=name):
-            health = json.loads(vadose("hub", "status", "--json", "--state-dir", str(hub.state)).stdout)["health"]
-            return health[name]
-
-        wait_for(well, timeout=90, what=f"{name} after its process was killed")
+        wait_for(lambda name=name: health(hub.record)[name], timeout=90, what=f"{name} after its process was killed")
     test_notebook_code_computes_on_gateway_workers_from_the_store(hub)
 
 
@@ -236,9 +233,9 @@ def test_what_a_supervisor_killed_in_its_start_left_is_ended(starting):
     assert not marked(holder["hub_id"])
 
 
-def test_life_of_a_hub_without_object_store(tmp_path, world):
+def test_life_of_a_hub_without_object_store(tmp_path):
     """Start, kill the supervisor, start again in seconds with users' work kept, stop: no process and no port left."""
-    state = with_world(tmp_path / "state", world)
+    state = with_small_world(tmp_path / "state")
     first = start(state, "--no-s3")
     work = state / "home" / "vadose" / "thesis.ipynb"
     work.parent.mkdir(parents=True, exist_ok=True)

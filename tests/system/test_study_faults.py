@@ -11,20 +11,22 @@ import time
 import psutil
 import pytest
 import xarray as xr
-from real_hub import QUIET, vadose, wait_for
+from real_hub import QUIET, wait_for
+
+from vadose.hub.services import health
 
 pytestmark = [pytest.mark.hub, pytest.mark.timeout(600)]
 
 STUDY = """\
-title: A season of the synthetic Earth
-period: [2018-05-01, 2018-08-31]
-bbox: [-104, 34, -84, 56]
+title: A summer of the synthetic Earth
+period: [2018-06-01, 2018-07-31]
+bbox: [-104, 34, -94, 46]
 resolution: 1.0
 sources:
   lband: {collection: demo-smap-l3, family: remote-sensing}
   cci: {collection: demo-cci, family: remote-sensing}
   landmodel: {collection: demo-gldas, family: model}
-bootstrap: 20
+bootstrap: 5
 """
 #: What is killed -> words of its command line, and the service that must come back (the supervisor's or the gateway's business).
 PARTS = {
@@ -43,10 +45,14 @@ def study(tmp_path_factory):
     return path
 
 
-def command(study, output):
-    return [sys.executable, "-W", "ignore", "-m", "vadose", "run", str(study), "-o", str(output), "--cluster", "2"]
+def command(study, output, *options):
+    return [sys.executable, "-W", "ignore", "-m", "vadose", "run", str(study), "-o", str(output), *options]
 
 
+ON_CLUSTER = ("--cluster", "2")
+
+
+@pytest.fixture(scope="module")
 def environment(hub):
     return {**os.environ, **hub.environment("ana"), **QUIET}
 
@@ -56,11 +62,25 @@ def results(folder):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(hub, study, tmp_path_factory):
+def undisturbed(environment, study, tmp_path_factory):
+    """The study without a cluster, in one process: what runs on a cluster, and what was killed there, must give the same."""
     output = tmp_path_factory.mktemp("undisturbed") / "out"
-    done = subprocess.run(command(study, output), env=environment(hub), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command(study, output), env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
-    return results(output)
+    out = results(output)
+    assert float(out.soil_moisture.notnull().mean()) > 0.5
+    return out
+
+
+def stop_clusters(environment):
+    from dask_gateway import Gateway, JupyterHubAuth
+
+    auth = JupyterHubAuth(environment["JUPYTERHUB_API_TOKEN"])
+    with Gateway(
+        environment["DASK_GATEWAY__ADDRESS"], environment["DASK_GATEWAY__PROXY_ADDRESS"], auth=auth
+    ) as gateway:
+        for report in gateway.list_clusters():
+            gateway.stop_cluster(report.name)
 
 
 def victims(hub, words):
@@ -77,12 +97,12 @@ def victims(hub, words):
 
 @pytest.mark.parametrize("part", PARTS)
 def test_killed_during_a_study_the_run_ends_right_or_says_so_and_a_second_run_completes(
-    hub, study, undisturbed, tmp_path, part
+    hub, environment, study, undisturbed, tmp_path, part
 ):
     words, service = PARTS[part]
     output = tmp_path / "out"
     process = subprocess.Popen(
-        command(study, output), env=environment(hub), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(study, output, *ON_CLUSTER), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
         # Mid-run: the first source is done, the others are still to be read by the workers from the store.
@@ -101,18 +121,15 @@ def test_killed_during_a_study_the_run_ends_right_or_says_so_and_a_second_run_co
         assert "run the same command again to continue" in errors
         assert not (output / "provenance.json").exists()
     if service:
-        wait_for(
-            lambda: f'"{service}": true' in vadose("hub", "status", "--json", "--state-dir", str(hub.state)).stdout,
-            timeout=90,
-        )
+        wait_for(lambda: health(hub.record)[service], timeout=90, what=service)
     if process.returncode != 0:
         again = subprocess.run(
-            command(study, output), env=environment(hub), capture_output=True, text=True, timeout=300
+            command(study, output, *ON_CLUSTER), env=environment, capture_output=True, text=True, timeout=300
         )
         assert again.returncode == 0, again.stderr[-2000:]
         assert "kept" in again.stderr
     xr.testing.assert_allclose(undisturbed, results(output))
-    hub.run_as("ana", "from vadose.access import cluster\ncluster.stop_all()")
+    stop_clusters(environment)
     deadline = time.monotonic() + 30
     while victims(hub, ("dask", "worker")) and time.monotonic() < deadline:
         time.sleep(0.5)

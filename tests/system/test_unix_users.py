@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
-from real_hub import QUIET, Hub, start, stop, wait_for, with_stored_world, with_world
+from real_hub import QUIET, Hub, start, stop, wait_for, with_small_world, with_stored_world
 
 from vadose.hub.unixusers import first_closed
 
@@ -116,9 +116,9 @@ def python(folder, stranger) -> str:
 
 
 @pytest.fixture(scope="module")
-def class_hub(folder, python, world):
+def class_hub(folder, python):
     new = [name for name in PUPILS if not _exists(name)]
-    state = with_world(folder / "class", world)
+    state = with_small_world(folder / "class")
     hub = start(state, "--users", ",".join(PUPILS), "--no-s3", python=python)
     yield hub
     stop(hub)

@@ -199,23 +199,15 @@ def status(state_dir: Path | None, as_json: bool) -> None:
         other = state.holder()
         click.echo(in_use(state, other) if other else f"no hub runs in {state.root}; start one with `vadose hub up`")
         sys.exit(3)
-    from vadose.hub.services import answers
+    from vadose.hub.services import health
 
-    ports = record["ports"]
-    places = {
-        "hub": f"{record['url']}hub/health",
-        "gateway": f"{record['url']}services/dask-gateway/api/health",
-        "catalog": f"http://127.0.0.1:{ports['stac']}/services/stac/",
-    }
-    if record["store"] != "plain files":
-        places["store"] = f"http://127.0.0.1:{ports['s3']}/"
-    health = {name: answers(place) for name, place in places.items()}
+    well = health(record)
     if as_json:
-        click.echo(json.dumps({**record, "health": health}))
+        click.echo(json.dumps({**record, "health": well}))
         return
     _show(state, record)
-    for name, well in health.items():
-        click.echo(f"  {name:9s} {'answers' if well else 'does NOT answer; see vadose hub logs ' + name}")
+    for name, answers in well.items():
+        click.echo(f"  {name:9s} {'answers' if answers else 'does NOT answer; see vadose hub logs ' + name}")
 
 
 @command.command()

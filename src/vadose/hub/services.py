@@ -203,3 +203,15 @@ def answers(address: str) -> bool:
         return error.code in (401, 403)
     except OSError:
         return False
+
+
+def health(record: dict[str, Any]) -> dict[str, bool]:
+    """Whether each part of the hub of a record (`State.running`) answers, by the names that `vadose hub status` uses."""
+    places = {
+        "hub": f"{record['url']}hub/health",
+        "gateway": f"{record['url']}services/dask-gateway/api/health",
+        "catalog": f"http://127.0.0.1:{record['ports']['stac']}/services/stac/",
+    }
+    if record["store"] != "plain files":
+        places["store"] = f"http://127.0.0.1:{record['ports']['s3']}/"
+    return {name: answers(place) for name, place in places.items()}
