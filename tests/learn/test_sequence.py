@@ -297,6 +297,34 @@ def test_integrated_gradients_are_complete_and_right_for_a_linear_network():
     assert recent > early  # a reservoir forgets
 
 
+class Switch(torch.nn.Module):
+    """On within a hair of the path from mean weather to that of the site, off again later, with a small slope that stays."""
+
+    def __init__(self, total):
+        super().__init__()
+        self.total = total
+
+    def forward(self, x, static):
+        share = x.sum(dim=(1, 2)) / self.total
+        on = torch.tanh(3000 * (share - 0.3012)) - torch.tanh(3000 * (share - 0.7023))
+        return (on + 0.05 * share)[:, None, None].expand(-1, x.shape[1], 1)
+
+
+def test_integrated_gradients_do_not_step_over_a_switch():
+    """A sum S of all inputs decides, so input i gave x_i / S of prediction minus baseline; 64 even points miss both switches."""
+    data = reservoir(4, 60, 0)
+    model = sequence.fit(data, quick(epochs=1))
+    x = model.scale(data.at(np.array([1])))[0][0, :51]
+    model.net = Switch(float(x.sum()))
+    out = ensembles.integrated_gradients(model, data, site=1, day=50)
+    assert abs(float(out.prediction - out.baseline)) < 0.02
+    assert float(out.completeness_error) < 0.01
+    change = float(out.prediction - out.baseline)
+    np.testing.assert_allclose(out.attribution, x / x.sum() * change, atol=0.01 * np.abs(x / x.sum() * change).max())
+    with pytest.warns(VadoseWarning, match="larger most"):
+        ensembles.integrated_gradients(model, data, site=1, day=50, most=64)
+
+
 def test_leave_site_out_never_shows_a_site_to_its_own_model():
     data = reservoir(12, 120, 0, static=True)
     regions = np.repeat(np.arange(4), 3)
