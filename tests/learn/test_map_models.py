@@ -285,39 +285,67 @@ def test_a_written_map_goes_into_a_geotiff(trained, tmp_path):
             np.testing.assert_array_equal(np.asarray(image), written[name].values[::-1])  # north is up
 
 
-def test_memory_of_a_map_is_bounded_by_its_tiles(trained, tmp_path):
-    """Four times the pixels in the same tiles need the same memory, static fields beside daily ones included."""
+def traced(model, data, store, tile, stop=None):
+    """Bytes of Python and numpy at the peak of preparing the map, and at the peak of any tile; `stop` tiles suffice."""
+    import gc
     import tracemalloc
 
     peaks = []
-    for side in (256, 512):
-        rng = np.random.default_rng(0)
-        still = {
-            f"p{j}": (("lat", "lon"), rng.random((side, side), dtype="float32"), {"units": "1"}) for j in range(1, 5)
-        }
-        daily = {"p0": (("time", "lat", "lon"), rng.random((2, side, side), dtype="float32"), {"units": "1"})}
-        place = {"lat": np.linspace(40, 44, side), "lon": np.linspace(-100, -95, side)}
-        source = str(tmp_path / f"predictors-{side}.zarr")
-        data = xr.Dataset({**daily, **still}, coords=place)
-        data.to_zarr(
-            source,
-            consolidated=False,
-            encoding={n: {"chunks": (1, 64, 64)[-v.ndim :]} for n, v in data.data_vars.items()},
-        )
-        lazy = xr.open_zarr(source, chunks=None, consolidated=False)
-        tracemalloc.start()
-        learn.write_map(
-            trained["oblivious"],
-            lazy,
-            str(tmp_path / f"map-{side}.zarr"),
-            tile={"time": 1, "lat": 64, "lon": 64},
-            parts=("mean",),
-            at_once=1,  # with two, whether their peaks meet depends on the moment
-        )
+
+    def heard(done, _):
         peaks.append(tracemalloc.get_traced_memory()[1])
+        gc.collect()  # what waits for the collector would count as another tile's
+        tracemalloc.reset_peak()
+        if done == stop:
+            raise KeyboardInterrupt
+
+    gc.collect()
+    tracemalloc.start()
+    try:
+        learn.write_map(model, data, str(store), tile=tile, parts=("mean",), at_once=1, report=heard)
+    except KeyboardInterrupt:
+        pass
+    finally:
         tracemalloc.stop()
-    assert peaks[1] < 1.5 * peaks[0]
-    assert peaks[1] < data.nbytes / 3
+    return peaks[0], max(peaks[1:], default=0)
+
+
+def wide_cube(side, folder=None):
+    """Five predictors of side x side cells, the first on two days; on disk in tiles of 256 where a folder is given."""
+    rng = np.random.default_rng(0)
+    names = {f"p{j}": ("time", "lat", "lon")[j > 0 :] for j in range(5)}
+    place = {"lat": np.linspace(40, 44, side), "lon": np.linspace(-100, -95, side)}
+
+    def field(dims):
+        shape = (2, side, side)[-len(dims) :]
+        return rng.random(shape, dtype="float32") if folder else np.broadcast_to(np.float32(0.5), shape)
+
+    data = xr.Dataset({n: (dims, field(dims), {"units": "1"}) for n, dims in names.items()}, coords=place)
+    if folder is None:
+        return data
+    encoding = {n: {"chunks": (1, 256, 256)[-v.ndim :]} for n, v in data.data_vars.items()}
+    data.to_zarr(str(folder), consolidated=False, encoding=encoding)
+    return xr.open_zarr(str(folder), chunks=None, consolidated=False)
+
+
+def test_memory_of_a_map_is_bounded_by_its_tiles(trained, tmp_path):
+    """Four times the pixels in the same tiles need the same memory, static fields beside daily ones included."""
+    tile, peaks = {"time": 1, "lat": 256, "lon": 256}, []
+    for side in (256, 512):
+        lazy = wide_cube(side, tmp_path / f"predictors-{side}.zarr")
+        peaks.append(traced(trained["oblivious"], lazy, tmp_path / f"map-{side}.zarr", tile)[1])
+    assert peaks[1] < 1.2 * peaks[0]
+    assert peaks[1] < lazy.nbytes / 2
+    assert peaks[0] > 5 * 256 * 256 * 4  # the predictors of one tile were seen by the measurement
+
+
+def test_what_is_kept_of_a_map_does_not_grow_with_its_tiles(trained, tmp_path):
+    """A map of 131,072 tiles is prepared in the memory of one with 512: nothing but eight bytes a tile is kept."""
+    tile, few, many = {"time": 1, "lat": 8, "lon": 8}, 128, 2048
+    low, _ = traced(trained["oblivious"], wide_cube(few), tmp_path / "few.zarr", tile, stop=0)
+    high, _ = traced(trained["oblivious"], wide_cube(many), tmp_path / "many.zarr", tile, stop=0)
+    places = 2 * 8 * (many - few) * 4  # lat and lon in double precision, and copies while they are written
+    assert high - low < 16 * 2 * (many // 8) ** 2 + places
 
 
 @pytest.mark.parametrize("kind", list(FAST))

@@ -6,6 +6,7 @@ active; every finished tile leaves a mark in the store, so that a killed run goe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -92,13 +93,19 @@ def _dress(model: Model, values: dict[str, xr.DataArray], like: xr.DataArray) ->
     )  # fmt: skip
 
 
-def tiles(sizes: dict[str, int], tile: dict[str, int]) -> list[dict[str, slice]]:
-    """Regions that cover `sizes` in steps of `tile`, in order."""
-    out: list[dict[str, slice]] = [{}]
-    for dim, size in sizes.items():
-        step = min(tile.get(dim, size), size)
-        out = [{**r, dim: slice(a, min(a + step, size))} for r in out for a in range(0, size, step)]
-    return out
+def _grid(sizes: dict[str, int], tile: dict[str, int]) -> dict[str, tuple[int, int]]:
+    """Cells of a tile and number of tiles along each dim."""
+    steps = {dim: min(tile.get(dim, size), size) for dim, size in sizes.items()}
+    return {dim: (step, -(-sizes[dim] // step)) for dim, step in steps.items()}
+
+
+def _region(sizes: dict[str, int], grid: dict[str, tuple[int, int]], number: int) -> dict[str, slice]:
+    """Where tile `number` lies, counted along the last dim first. A list of all would grow with the map."""
+    at = np.unravel_index(number, [n for _, n in grid.values()])
+    return {
+        dim: slice(int(k) * step, min((int(k) + 1) * step, sizes[dim]))
+        for k, (dim, (step, _)) in zip(at, grid.items(), strict=True)
+    }
 
 
 def write_map(
@@ -129,21 +136,21 @@ def write_map(
     like = _outline([fields[n] for n in model.predictors])
     sizes = {str(d): n for d, n in like.sizes.items()}
     cut = tile or {d: 512 if d in list(sizes)[-2:] else 1 for d in sizes}
-    regions = tiles(sizes, cut)
+    grid = _grid(sizes, cut)
+    count = math.prod(n for _, n in grid.values())
     names = _names(model, parts)
-    done = _prepare(model, like, store, cut, regions, names, resume)
-    todo = [i for i in range(len(regions)) if not done[i]]
+    todo = np.flatnonzero(_prepare(model, like, store, cut, count, names, resume) == 0)
     if report:
-        report(len(regions) - len(todo), len(regions))
+        report(count - len(todo), count)
     batch = at_once or 2 * _width()
     for start in range(0, len(todo), batch):
-        now = todo[start : start + batch]
+        now = [(int(i), _region(sizes, grid, int(i))) for i in todo[start : start + batch]]
         with dask.config.set({"optimization.fuse.active": False}):
             dask.compute(
-                *[dask.delayed(_tile, pure=False)(model, fields, store, regions[i], i, parts, names) for i in now]
+                *[dask.delayed(_tile, pure=False)(model, fields, store, region, i, parts, names) for i, region in now]
             )
         if report:
-            report(len(regions) - len(todo) + start + len(now), len(regions))
+            report(count - len(todo) + start + len(now), count)
 
 
 def _outline(arrays: list[xr.DataArray]) -> xr.DataArray:
@@ -165,7 +172,7 @@ def _width() -> int:
         return os.cpu_count() or 2
 
 
-def _prepare(model, like, store, cut, regions, names, resume) -> np.ndarray:
+def _prepare(model, like, store, cut, count, names, resume) -> np.ndarray:
     """Create the empty store, or check that the one there is of the same model and grid; which tiles are done."""
     import zarr
 
@@ -186,14 +193,15 @@ def _prepare(model, like, store, cut, regions, names, resume) -> np.ndarray:
 
     dims = list(like.dims)
     chunks = tuple(min(cut.get(str(d), like.sizes[d]), like.sizes[d]) for d in dims)
-    blank = {n: like.copy(data=da.full(like.shape, np.nan, chunks=chunks, dtype="float32")) for n in names.values()}
+    # one block of dask whatever the tiles: it is never computed, and a task a tile would grow with the map
+    blank = {n: like.copy(data=da.full(like.shape, np.nan, chunks=-1, dtype="float32")) for n in names.values()}
     template = _dress(model, blank, like)
     encoding = {n: {"chunks": chunks} for n in names.values()}
     template.assign_attrs(recipe=recipe).to_zarr(store, mode="w", compute=False, consolidated=False, encoding=encoding)
     zarr.open_group(store, mode="r+").create_array(
-        "tile_done", shape=(len(regions),), chunks=(1,), dtype="uint8", fill_value=0, dimension_names=("tile",)
+        "tile_done", shape=(count,), chunks=(1,), dtype="uint8", fill_value=0, dimension_names=("tile",)
     )
-    return np.zeros(len(regions), "uint8")
+    return np.zeros(count, "uint8")
 
 
 def _tile(model, fields, store, region, index, parts, names) -> None:
