@@ -1,7 +1,8 @@
 """A small S3-like server with faults: GET, HEAD, Range, ListObjectsV2, ETag, If-Match, latency, and what can go wrong.
 
 `python s3stub.py FOLDER` prints its port. `POST /_faults` takes JSON: {"latency": 0.03, "status": 503, "rate": 0.2,
-"cut": 0.05, "bandwidth": 90e6, "match": "part of a path", "only": "GET", "first": 3}. `GET /_log` gives counts.
+"cut": 0.05, "bandwidth": 90e6, "match": "part of a path", "only": "GET", "first": 3, "hang": "head" or "body", "per_second": 60}.
+`per_second` answers 503 to whatever exceeds it, as S3 throttles. `GET /_log` gives counts.
 Its own asyncio protocol: several thousand requests a second, so that it is not what a benchmark measures.
 """
 
@@ -32,8 +33,20 @@ CODES = {
 class State:
     def __init__(self, root: Path) -> None:
         self.root, self.faults, self.random = root, {}, random.Random(7)
-        self.count = {"GET": 0, "HEAD": 0, "LIST": 0, "bytes": 0, "open": 0}
+        self.count = {"GET": 0, "HEAD": 0, "LIST": 0, "bytes": 0, "open": 0, "throttled": 0, "hung": 0}
         self.etags: dict[tuple[str, int, int], str] = {}
+        self.tokens, self.filled = 0.0, 0.0
+
+    def allowed(self, per_second: float) -> bool:
+        """A bucket of tokens: a tenth of a second's worth at once, and `per_second` in the long run."""
+        now = asyncio.get_running_loop().time()
+        self.tokens = min(per_second / 10, self.tokens + (now - self.filled) * per_second)
+        self.filled = now
+        if self.tokens < 1:
+            self.count["throttled"] += 1
+            return False
+        self.tokens -= 1
+        return True
 
     def etag(self, path: Path, found: os.stat_result) -> str:
         key = (str(path), found.st_mtime_ns, found.st_size)
@@ -70,12 +83,13 @@ class Handler(asyncio.Protocol):
         while True:
             await self.answer(*await self.tasks.get())
 
-    def send(self, status, headers=None, body=b"", *, head=False, cut=False) -> None:
+    def send(self, status, headers=None, body=b"", *, head=False, fault="") -> None:
         lines = {"Content-Length": str(len(body)), "Server": "stub", "Connection": "keep-alive", **(headers or {})}
         text = f"HTTP/1.1 {status} {REASONS[status]}\r\n" + "".join(f"{k}: {v}\r\n" for k, v in lines.items()) + "\r\n"
-        if cut:
+        if fault:
             self.transport.write(text.encode("latin-1") + body[: len(body) // 2])
-            self.transport.close()
+            if fault == "cut":
+                self.transport.close()
             return
         self.transport.write(text.encode("latin-1") + (b"" if head else body))
 
@@ -109,14 +123,20 @@ class Handler(asyncio.Protocol):
         if faults.get("first") is not None:
             hit = hit and faults["first"] > 0
             state.faults["first"] = max(0, faults["first"] - 1)
+        if faults.get("per_second") and not state.allowed(faults["per_second"]):
+            return self.error(503, method == "HEAD")
+        if hit and faults.get("hang") == "head":
+            state.count["hung"] += 1
+            return await asyncio.sleep(3600)
         if hit and faults.get("status"):
             return self.error(faults["status"], method == "HEAD")
         params = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
         if method == "GET" and "list-type" in params:
             return self.listing(path.strip("/"), params)
-        await self.object(method, path, headers, cut=hit and bool(faults.get("cut")), bandwidth=faults.get("bandwidth"))
+        fault = next((k for k in ("cut", "hang") if hit and faults.get(k)), "")
+        await self.object(method, path, headers, fault=fault, bandwidth=faults.get("bandwidth"))
 
-    async def object(self, method, path, headers, *, cut, bandwidth) -> None:
+    async def object(self, method, path, headers, *, fault, bandwidth) -> None:
         state = self.state
         file = state.root / path.lstrip("/")
         state.count[method] = state.count.get(method, 0) + 1
@@ -156,7 +176,9 @@ class Handler(asyncio.Protocol):
         if bandwidth:
             await asyncio.sleep(len(content) / bandwidth)
         state.count["bytes"] += len(content)
-        self.send(status, common, content, cut=cut)
+        if fault == "hang":
+            state.count["hung"] += 1
+        self.send(status, common, content, fault=fault)
 
     def listing(self, bucket, params) -> None:
         state = self.state

@@ -13,14 +13,20 @@ SHAPE, CHUNKS = (40, 60), (20, 30)
 
 
 def smap_like(
-    path: Path, day: int, *, fill=-9999.0, chunks=CHUNKS, scale=None, extra=None, hole=False, seed=0
+    path: Path, day: int, *, fill=-9999.0, chunks=CHUNKS, scale=None, extra=None, hole=False, seed=0, inside=None
 ) -> np.ndarray:
-    """One day: two groups, floats with fills, integer flags, fixed text; returns the morning's values with NaN."""
+    """One day: two groups, floats with fills, integer flags, fixed text; returns the morning's values with NaN.
+
+    `inside` is the first and last moment that the file's metadata state.
+    """
     rng = np.random.default_rng(1000 * seed + day)
     values = rng.uniform(0.05, 0.5, SHAPE).astype("f4")
     values[rng.random(SHAPE) < 0.3] = np.nan
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
+        if inside is not None:
+            extent = file.create_group("Metadata/Extent")
+            extent.attrs["rangeBeginningDateTime"], extent.attrs["rangeEndingDateTime"] = inside
         for group, suffix in ((AM, ""), (PM, "_pm")):
             g = file.create_group(group)
             stored = np.where(np.isnan(values), fill, values if scale is None else np.round(values / scale))

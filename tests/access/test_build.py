@@ -158,6 +158,46 @@ def test_the_highest_revision_of_a_day_wins(archive):
     check(archive, opened(archive))
 
 
+def test_a_name_and_a_file_that_tell_of_different_days_are_set_aside_not_guessed(archive):
+    """2017-01-01 is day 0. Which of the two times is right nobody can know; the file waits, and both are named."""
+    day = ("2017-01-{:02d}T00:00:00.000Z", "2017-01-{:02d}T23:59:59.999Z")
+    smap_like(archive.root / name_of(2), 2, inside=[t.format(4) for t in day])
+    # A composite whose first half-orbit began the evening before, and one that states its time in no known form, are good.
+    archive.truth[3] = smap_like(archive.root / name_of(3), 3, inside=["2017-01-03T22:51:00Z", "2017-01-04T23:10:00Z"])
+    archive.truth[5] = smap_like(archive.root / name_of(5), 5, inside=["unknown", "unknown"])
+    # The day before, to its very end, is another day.
+    smap_like(archive.root / name_of(7), 7, inside=[t.format(7) for t in day])
+    outcome = build.build(archive.catalog, archive.id)
+    assert {h.rsplit("/", 1)[1] for h in outcome.quarantine} == {name_of(2), name_of(7)}
+    reason = next(r for h, r in outcome.quarantine.items() if h.endswith(name_of(2)))
+    assert "its name says 2017-01-03" in reason
+    assert "says 2017-01-04 to 2017-01-04T23:59:59" in reason
+    assert "inside: ignore" in reason
+    ds = opened(archive)
+    check(archive, ds, [d for d in range(12) if d not in (2, 7)])
+    assert np.datetime64("2017-01-03") not in ds.time.values
+
+
+def test_names_are_trusted_where_the_recipe_says_so(archive, tmp_path):
+    archive.truth[2] = smap_like(archive.root / name_of(2), 2, inside=["1999-12-31T00:00:00Z", "1999-12-31T23:59:59Z"])
+    steps = {**STEPS, "time": {**STEPS["time"], "inside": "ignore"}}
+    build.add(tmp_path / "trusting", "days", {"source": str(archive.root / "*.h5"), **steps})
+    assert build.build(tmp_path / "trusting", "days").quarantine == {}
+    check(archive, vadose.open("days", catalog=str(tmp_path / "trusting")))
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "end"),
+    [("x_20170102.h5", "%Y%m%d", "2017-01-03"), ("x_20170102T0130.h5", "%Y%m%dT%H%M", "2017-01-02T01:31"),
+     ("x_201702.h5", "%Y%m", "2017-03-01"), ("x_2016060.h5", "%Y%j", "2016-03-01")],
+)  # fmt: skip
+def test_a_time_in_a_name_is_as_long_as_its_form_is_exact(name, form, end):
+    from vadose.access.recipe import parse
+
+    recipe = parse({"source": "x", "time": {"from": "name", "pattern": r"_([\dT]+)\.", "format": form}})
+    assert recipe.period_of(name)[1] == np.datetime64(end)
+
+
 def test_broken_files_are_set_aside_with_a_reason_and_stop_nothing(archive):
     whole = (archive.root / name_of(2)).read_bytes()
     (archive.root / name_of(2)).write_bytes(whole[: len(whole) // 2])
@@ -423,7 +463,8 @@ def test_no_series_copy_says_how_to_make_one(archive):
 @pytest.mark.parametrize(
     ("steps", "words"),
     [({"source": "x", "flavour": 1}, "flavour"), ({}, "source is missing"), ({"source": "x", "format": "grib7"}, "grib7"),
-     ({"source": "x", "time": {"from": "stars"}}, "stars"), ({"source": "x", "time": {"from": "name"}}, "pattern")],
+     ({"source": "x", "time": {"from": "stars"}}, "stars"),
+     ({"source": "x", "time": {"from": "name", "pattern": "x", "inside": "guess"}}, "guess"), ({"source": "x", "time": {"from": "name"}}, "pattern")],
 )  # fmt: skip
 def test_a_wrong_recipe_names_the_key(tmp_path, steps, words):
     with pytest.raises(VadoseInputError, match=words):

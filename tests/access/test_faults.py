@@ -14,7 +14,7 @@ from smap_archive import name_of, smap_like
 import vadose
 from vadose.access import quality, remote, virtual
 from vadose.access.chunkstore import JsonReferences, ReferenceStore, open_references
-from vadose.errors import AccessDeniedError, SourceChangedError, UnreadableFileError
+from vadose.errors import AccessDeniedError, SourceChangedError, UnreadableFileError, VadoseInputError
 
 
 def opened(bucket):
@@ -126,6 +126,105 @@ def test_a_slow_server_is_waited_for(bucket):
     ds = opened(bucket)
     bucket.stub.faults(latency=0.5, match="/days/")
     check(ds, bucket, [0])
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    """A reader that counts a server as hanging after half a second of silence."""
+    monkeypatch.setenv("VADOSE_READ_TIMEOUT", "0.5")
+    return 0.5
+
+
+@pytest.mark.parametrize("hang", ["head", "body"])
+def test_a_server_that_hangs_is_an_error_in_seconds(bucket, hasty, hang):
+    """It takes the question and never answers, or stops in the midst of an answer: asked a few times, then told."""
+    ds = opened(bucket)
+    bucket.stub.faults(hang=hang, match="/days/", only="GET")
+    bucket.stub.log()
+    begun = time.monotonic()
+    with pytest.raises(UnreadableFileError, match=r"s3://arch/days/.*said nothing for 0\.5 s.*VADOSE_READ_TIMEOUT"):
+        ds.soil_moisture[0, :5, :5].load()
+    # 2.5 times the patience, one try more, and pauses of up to 0.7 s; the rest is what a busy machine takes.
+    assert time.monotonic() - begun < 50
+    assert 2 <= bucket.stub.log()["hung"] <= 4
+    bucket.stub.faults()
+    check(ds, bucket, [0])
+
+
+def test_a_server_that_hangs_once_is_asked_again(bucket, hasty):
+    ds = opened(bucket)
+    bucket.stub.faults(hang="head", match="/days/", only="GET", first=2)
+    check(ds, bucket, [0, 1])
+
+
+def test_a_server_that_hangs_is_an_error_through_icechunk_too(bucket, hasty):
+    ds = iced(bucket)
+    bucket.stub.faults(hang="head", match="/days/", only="GET")
+    begun = time.monotonic()
+    with pytest.raises(UnreadableFileError, match=r"did not come within 2 s.*VADOSE_READ_TIMEOUT"):
+        ds.soil_moisture[0, :5, :5].load()
+    assert time.monotonic() - begun < 50
+
+
+def test_scanning_a_server_that_hangs_sets_its_files_aside(bucket, hasty):
+    from vadose.access import build
+
+    bucket.stub.faults(hang="head", match=name_of(3), only="GET")
+    outcome = build.build(bucket.catalog, "days", fresh=True)
+    assert outcome.indexed == 11
+    assert "said nothing for 0.5 s" in outcome.quarantine[f"s3://arch/days/{name_of(3)}"]
+
+
+def test_netcdf_files_of_a_store_that_hangs_are_named(stub, hasty):
+    from vadose.access.opening import storage_options
+
+    limits = storage_options("s3://arch/x.nc")["config_kwargs"]
+    assert limits["read_timeout"] == 0.5
+    assert limits["retries"] == {"total_max_attempts": 1}
+
+
+def test_a_catalog_service_that_hangs_is_named(hasty):
+    import socket
+
+    from vadose.access.catalog import open_catalog
+    from vadose.errors import PlatformError
+
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        begun = time.monotonic()
+        with pytest.raises(PlatformError, match="does not answer as a STAC API"):
+            open_catalog(f"http://127.0.0.1:{mute.getsockname()[1]}")
+        assert time.monotonic() - begun < 50
+
+
+def test_without_a_word_a_hanging_server_costs_less_than_a_minute(monkeypatch):
+    """Tries end 2.5 patiences after the first; the last may take one patience more."""
+    monkeypatch.delenv("VADOSE_READ_TIMEOUT", raising=False)
+    assert (remote.GIVE_UP + 1) * remote.patience() < 60
+    assert virtual.LONGEST * remote.patience() <= 60
+    for wrong in ("soon", "0", "-3"):
+        monkeypatch.setenv("VADOSE_READ_TIMEOUT", wrong)
+        with pytest.raises(VadoseInputError, match="expected seconds above 0"):
+            remote.patience()
+
+
+@pytest.mark.parametrize("door", [opened, iced])
+def test_a_store_that_allows_sixty_requests_a_second_gives_every_value(bucket, door):
+    """Whatever exceeds sixty a second is answered with 503, as S3 throttles; readers slow down and lose nothing."""
+    ds = door(bucket)
+    bucket.stub.faults(per_second=60, match="/days/", only="GET")
+    bucket.stub.log()
+    begun = time.monotonic()
+    whole = ds[["soil_moisture", "retrieval_qual_flag"]].load()
+    took = time.monotonic() - begun
+    seen = bucket.stub.log()
+    check(whole, bucket)
+    assert whole.retrieval_qual_flag.notnull().sum() == whole.soil_moisture.notnull().sum()
+    # 12 days of 4 chunks of 2 variables are 96 reads: not to be had in less than a second and a half.
+    assert seen["GET"] == 96
+    assert seen["throttled"] > 0
+    assert took > (96 - 60 / 10) / 60
 
 
 def test_diff_on_the_bucket_reads_no_data(bucket):

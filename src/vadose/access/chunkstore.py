@@ -232,7 +232,9 @@ def _web(address: str) -> bytes:
     from vadose.errors import PlatformError
 
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=60) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+            address, timeout=remote.patience()
+        ) as answer:
             return answer.read()
     except OSError as error:
         raise PlatformError(f"the references {address} cannot be fetched: {error}") from error

@@ -17,7 +17,7 @@ import numpy as np
 
 from vadose.access.recipe import Recipe
 from vadose.access.remote import Stat
-from vadose.access.scan import Variable, fingerprint, scan
+from vadose.access.scan import STATED_PERIOD, Variable, fingerprint, scan, stated_period
 from vadose.errors import TimeAxisError, UnreadableFileError
 
 #: Variables up to this size are taken into the references themselves, if they do not grow with time.
@@ -73,6 +73,8 @@ class FileScan:
 def scan_file(file: Any, stat: Stat, recipe: Recipe, known: set[str]) -> FileScan:
     """Scan one file by a recipe. Attributes are read in full only for the first file of an era (`known` holds the others)."""
     full = not recipe.stacks
+    if recipe.stacks and recipe.format in ("hdf5", "netcdf4"):
+        _same_time(file, stat, recipe)
     variables, skipped = _gather(file, stat, recipe, full=full)
     along = None if recipe.stacks else recipe.dim
     free = (
@@ -87,6 +89,25 @@ def scan_file(file: Any, stat: Stat, recipe: Recipe, known: set[str]) -> FileSca
             variables, skipped = _gather(file, stat, recipe, full=True)
         forms = [_form(v, recipe) for v in variables.values()]
     return _pack(variables, stat, recipe, era, forms, skipped)
+
+
+def _same_time(file: Any, stat: Stat, recipe: Recipe) -> None:
+    """The time in a file's name is the cube's time; where the file's own metadata tell of another, nobody knows which is right."""
+    if recipe.time.get("inside") == "ignore":
+        return
+    inside = stated_period(file)
+    if inside is None:
+        return
+    begin, end = recipe.period_of(stat.href)
+    if inside[0] >= end or inside[1] < begin:
+        raise TimeAxisError(
+            f"{stat.href}: its name says {_short(begin)}, {STATED_PERIOD[0]} inside says {_short(inside[0])} to {_short(inside[1])}; "
+            "see which is right: rename the file, or add `inside: ignore` to the recipe's time if names are right"
+        )
+
+
+def _short(moment: np.datetime64) -> str:
+    return str(moment.astype("datetime64[s]")).removesuffix("T00:00:00")
 
 
 def _gather(file: Any, stat: Stat, recipe: Recipe, *, full: bool) -> tuple[dict[str, Variable], dict[str, str]]:

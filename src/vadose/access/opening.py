@@ -52,7 +52,9 @@ def storage_options(address: str) -> dict[str, Any]:
     """How fsspec reaches an address: keys and endpoint come from the environment, nothing is asked and nothing is stored."""
     if address.startswith("s3://"):
         endpoint = os.environ.get("AWS_ENDPOINT_URL")
-        return {"client_kwargs": {"endpoint_url": endpoint}} if endpoint else {}
+        # s3fs asks five times; botocore within each would do so again, and wait a minute each time.
+        limits = {"read_timeout": remote.patience(), "connect_timeout": 10, "retries": {"total_max_attempts": 1}}
+        return {"config_kwargs": limits} | ({"client_kwargs": {"endpoint_url": endpoint}} if endpoint else {})
     return {}
 
 
@@ -206,8 +208,8 @@ def _open_netcdf(question: Question) -> xr.Dataset:
     parts = []
     for href in question.hrefs:
         question.access.check(href)
-        local = href if "://" not in href else fsspec.open(href, "rb", **storage_options(href)).open()
         try:
+            local = href if "://" not in href else fsspec.open(href, "rb", **storage_options(href)).open()
             parts.append(
                 xr.open_dataset(
                     local, engine="h5netcdf", group=question.how.get("group"), chunks=question.how.get("chunks", {})
@@ -217,6 +219,10 @@ def _open_netcdf(question: Question) -> xr.Dataset:
             raise UnreadableFileError(f"{href}: the catalog lists it, the store does not have it") from error
         except OSError as error:
             raise UnreadableFileError(f"{href}: not a whole netCDF file: {error}") from error
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] in ("botocore", "aiobotocore", "aiohttp"):
+                raise UnreadableFileError(f"{href}: not read, though asked for again: {error}") from error
+            raise
     if len(parts) == 1:
         return parts[0]
     names = [frozenset(p.data_vars) for p in parts]

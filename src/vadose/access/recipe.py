@@ -13,6 +13,8 @@ import pandas as pd
 
 from vadose.errors import UnreadableFileError, VadoseInputError
 
+#: The finest mark in a time's format, and how long a time of that form is.
+PRECISION = (("%S", "s"), ("%M", "m"), ("%H", "h"), ("%d", "D"), ("%j", "D"), ("%m", "M"), ("%Y", "Y"))
 FORMATS = ("hdf5", "netcdf4", "netcdf3", "grib", "tiff", "zarr")
 
 
@@ -21,7 +23,8 @@ class Recipe:
     """Where the files are and how they become one cube.
 
     source: a glob of a folder or bucket, or `@FILE` with one address a line. groups: HDF5 groups, laid side by side.
-    time: {from: name, pattern, format} stacks the files along a new first dimension, with times taken from their names;
+    time: {from: name, pattern, format} stacks the files along a new first dimension, with times taken from their names; files
+    whose own metadata tell of another time are set aside, unless it says `inside: ignore`;
     {from: variable, variable} joins them along the dimension they have; {from: none} joins files of places along `dim`, such
     as cells of a grid that share one time axis. dims: names of unnamed dimensions by rank.
     grid: M36, M09 ... adds EASE-Grid 2.0 coordinates. keep: "highest revision" chooses among files of one time (the second
@@ -64,6 +67,13 @@ class Recipe:
                 f"{address}: {found[1]!r} is not a time of the form {self.time.get('format')}"
             ) from error
 
+    def period_of(self, address: str) -> tuple[np.datetime64, np.datetime64]:
+        """From when until before when a name's time may mean: a day, hour, minute or second, as exact as its format is."""
+        start = self.time_of(address)
+        form = self.time.get("format") or ""
+        step = next((unit for mark, unit in PRECISION if mark in form), "D")
+        return start, (start.astype(f"datetime64[{step}]") + 1).astype("datetime64[ns]")
+
     def revision_of(self, address: str) -> str:
         """The revision in a file's name: the second group of the pattern."""
         found = re.search(self.time["pattern"], address)
@@ -88,6 +98,8 @@ def parse(steps: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
         raise VadoseInputError(
             f"{where}: time.from: name needs time.pattern, an expression whose first group is the time"
         )
+    if made["time"].get("inside", "check") not in ("check", "ignore"):
+        raise VadoseInputError(f"{where}: time.inside is {made['time']['inside']!r}; allowed: check, ignore")
     for key in ("groups", "only", "leave_out", "series"):
         if key in made:
             made[key] = tuple(made[key])

@@ -22,8 +22,12 @@ from vadose.errors import AccessDeniedError, SourceChangedError, UnreadableFileE
 
 #: Tries of a read whose body was cut.
 TRIES = 4
-#: Tries within each, when the server answers 429 or 5xx or not at all: some twenty seconds in all.
+#: Tries within each, when the server answers 429 or 5xx: some twenty seconds in all.
 RETRIES = 8
+#: Seconds without a single byte after which a server counts as hanging; VADOSE_READ_TIMEOUT says otherwise.
+PATIENCE = 15.0
+#: No new try begins after so many times that: a server that hangs is asked three times, and the error comes within a minute.
+GIVE_UP = 2.5
 T = TypeVar("T")
 DEFAULT = Access()
 
@@ -51,10 +55,11 @@ def _store(root: str, access: Access, environment: tuple[str | None, ...]) -> An
     """One obstore store a root (bucket or host), access rule and set of keys; kept for the life of the process."""
     from obstore.store import GCSStore, HTTPStore, S3Store
 
-    client: Any = {"timeout": "60s", "connect_timeout": "10s", "allow_http": True}
+    # No limit for the whole: large files through thin lines take minutes, and bytes that come are no reason to give up.
+    client: Any = {"read_timeout": _seconds(patience()), "timeout": "1h", "connect_timeout": "10s", "allow_http": True}
     retry: Any = {
         "max_retries": RETRIES,
-        "retry_timeout": _seconds(120),
+        "retry_timeout": _seconds(GIVE_UP * patience()),
         "backoff": {"init_backoff": _seconds(0.1), "max_backoff": _seconds(10), "base": 2.0},
     }
     scheme, _, rest = root.partition("://")
@@ -86,6 +91,18 @@ def _store(root: str, access: Access, environment: tuple[str | None, ...]) -> An
     return S3Store(bucket, prefix=prefix or None, client_options=client, retry_config=retry, **options)
 
 
+def patience() -> float:
+    """Seconds that a server may say nothing at all."""
+    text = os.environ.get("VADOSE_READ_TIMEOUT", "")
+    try:
+        value = float(text or PATIENCE)
+    except ValueError:
+        value = 0.0
+    if value <= 0:
+        raise VadoseInputError(f"VADOSE_READ_TIMEOUT is {text!r}; expected seconds above 0, such as 30")
+    return value
+
+
 def _seconds(value: float) -> Any:
     import datetime
 
@@ -101,6 +118,7 @@ def _environment() -> tuple[str | None, ...]:
         "AWS_REGION",
         "EARTHDATA_TOKEN",
         "VADOSE_TOKEN",
+        "VADOSE_READ_TIMEOUT",
     )
     return tuple(os.environ.get(n) for n in names)
 
@@ -160,21 +178,35 @@ def explain(error: BaseException, address: str, access: Access = DEFAULT) -> Exc
             else "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
         return AccessDeniedError(f"{address}: the store refuses to hand it out ({text[:120]}); {hint}")
+    if _hangs(error):
+        return UnreadableFileError(
+            f"{address}: the server took the question and then said nothing for {patience():g} s, more than once; "
+            "try later, or give it more time with VADOSE_READ_TIMEOUT (seconds)"
+        )
     return UnreadableFileError(f"{address}: not read, though asked for again: {text}")
+
+
+def _hangs(error: BaseException) -> bool:
+    """Whether nothing came within the time allowed."""
+    return "kind: Timeout" in str(error)
 
 
 def _final(error: BaseException) -> bool:
     """Errors that another try cannot mend, and those of a server that was asked often enough."""
     import obstore.exceptions as kinds
 
-    return f"max_retries: {RETRIES}" in str(error) or isinstance(
-        error,
-        kinds.PreconditionError
-        | kinds.NotFoundError
-        | kinds.PermissionDeniedError
-        | kinds.UnauthenticatedError
-        | FileNotFoundError
-        | PermissionError,
+    return (
+        f"max_retries: {RETRIES}" in str(error)
+        or _hangs(error)
+        or isinstance(
+            error,
+            kinds.PreconditionError
+            | kinds.NotFoundError
+            | kinds.PermissionDeniedError
+            | kinds.UnauthenticatedError
+            | FileNotFoundError
+            | PermissionError,
+        )
     )
 
 

@@ -21,6 +21,8 @@ from vadose.errors import UnreadableFileError
 
 #: Attributes that change what a stored number means; they belong into the fingerprint.
 DECODING = ("_FillValue", "missing_value", "scale_factor", "add_offset", "units", "calendar", "_Unsigned")
+#: Where files of NASA's layout state the time of their data: a group, and its attributes of the first and last moment.
+STATED_PERIOD = ("Metadata/Extent", "rangeBeginningDateTime", "rangeEndingDateTime")
 #: Attributes that describe HDF5's own plumbing.
 PLUMBING = frozenset(
     {b"DIMENSION_LIST", b"REFERENCE_LIST", b"CLASS", b"NAME", b"_Netcdf4Dimid", b"_Netcdf4Coordinates"}
@@ -107,6 +109,22 @@ def scan(
         raise
     except (OSError, RuntimeError, KeyError) as error:
         raise UnreadableFileError(f"{name}: not a whole HDF5 file: {error}") from error
+
+
+def stated_period(data: bytes | str | BinaryIO) -> tuple[np.datetime64, np.datetime64] | None:
+    """First and last time that an HDF5 file itself says its data are of; None where it says nothing that can be read."""
+    import h5py
+
+    group, first, last = STATED_PERIOD
+    try:
+        with h5py.File(io.BytesIO(data) if isinstance(data, bytes) else data, "r") as file:
+            if group not in file:
+                return None
+            found = [_plain(file[group].attrs[key]) for key in (first, last)]
+        begin, end = (np.datetime64(str(text).removesuffix("Z").removesuffix("+00:00"), "ns") for text in found)
+    except (OSError, RuntimeError, KeyError, ValueError):
+        return None
+    return begin, end
 
 
 def _only_a_dimension(dataset: Any) -> bool:

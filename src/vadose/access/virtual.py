@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: References in one piece of the manifest: a piece stays near 1 MiB.
 SPLIT = 65_536
+#: A chunk with all its tries may take so many times what a server may stay silent: a minute.
+LONGEST = 4
 
 
 def prefixes(addresses: Iterable[str]) -> list[str]:
@@ -315,10 +317,17 @@ class Steady(WrapperStore):
         return type(self)(store, self.place)
 
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
+        limit = LONGEST * remote.patience()
         for attempt in range(1, remote.TRIES + 1):
             try:
-                body = await self._store.get(key, prototype, byte_range)
+                # icechunk itself waits without end for a server that says nothing.
+                body = await asyncio.wait_for(self._store.get(key, prototype, byte_range), limit)
                 break
+            except TimeoutError as error:
+                raise UnreadableFileError(
+                    f"{self.place}: {key} did not come within {limit:g} s; try later, or give the server more time with "
+                    "VADOSE_READ_TIMEOUT (seconds)"
+                ) from error
             except Exception as error:
                 text = str(error)
                 if "modified" in text or "hecksum" in text or "Precondition" in text or "412" in text:
