@@ -5,21 +5,31 @@ What is there (`collections`), which of it answers a question (`search`), and wh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from vadose.access import store
+from vadose.access import remote, store
 from vadose.errors import PlatformError, VadoseInputError, unknown_name
 from vadose.typing import BBox
 
 TimeSpan = str | tuple[str | None, str | None] | slice | None
 
 
+#: Access rule (`auth` of `vadose:open`) -> what one needs to get in.
+KEYS = {
+    "anonymous": "open, no login",
+    "environment": "open here",
+    "earthdata": "Earthdata token (free)",
+    "token": "token of the archive (free)",
+    "login": "registration, own download",
+}
 #: Columns of a search that come from a collection's facts.
 FACTS = {"kind": "sensor", "spacing": "spacing", "cadence": "cadence", "latency": "latency"}
 
@@ -50,12 +60,13 @@ class Catalog:
     ) -> pd.DataFrame:
         """Collections that hold `variable`, touch `bbox` and `time`, and mention every word of `text`; one row each."""
         start, end = span(time)
+        named = {v for c in self.collections.values() for v in c.get("summaries", {}).get("vadose:variables", [])}
+        if variable is not None and variable not in named:
+            raise unknown_name("variable", variable, named)
         rows = []
         for identifier, c in self.collections.items():
             known = c.get("summaries", {}).get("vadose:variables", [])
-            words = " ".join(
-                [identifier, c.get("title", ""), c.get("description", ""), *c.get("keywords", []), *known]
-            ).lower()
+            words = _words(identifier, c)
             first, last = c["extent"]["temporal"]["interval"][0]
             box = c["extent"]["spatial"]["bbox"][0]
             fits = (
@@ -80,6 +91,13 @@ class Catalog:
         return pd.DataFrame(rows, columns=["id", "title", "variables", "start", "end", "license", *FACTS]).set_index(
             "id"
         )
+
+    def near(self, text: str) -> dict[str, list[str]]:
+        """Words of `text` that no collection mentions, each with the nearest that one does."""
+        texts = [_words(i, c) for i, c in self.collections.items()]
+        known = sorted({w for t in texts for w in re.findall(r"[a-z0-9][a-z0-9-]+", t)})
+        lost = [w for w in text.lower().split() if not any(w in t for t in texts)]
+        return {w: get_close_matches(w, known, n=3, cutoff=0.6) for w in lost}
 
     def sources(self, collection: str, *, time: TimeSpan = None, limit: int = 1000) -> list[dict[str, Any]]:
         """Ids and etags of the first items in a time, for provenance: without reading what else is known of them."""
@@ -107,6 +125,30 @@ class Catalog:
             )
 
         return sorted((i for i in found if fits(i)), key=lambda i: (item_span(i)[0], i["id"]))
+
+
+def _words(identifier: str, c: dict[str, Any]) -> str:
+    known = c.get("summaries", {}).get("vadose:variables", [])
+    return " ".join([identifier, c.get("title", ""), c.get("description", ""), *c.get("keywords", []), *known]).lower()
+
+
+def access_rule(collection: dict[str, Any]) -> str:
+    """What one needs to read a collection's files, in words."""
+    how: dict[str, Any] = next(
+        (a["vadose:open"] for a in collection.get("assets", {}).values() if "vadose:open" in a), {}
+    )
+    rule = how.get("store", {})
+    words = KEYS.get(rule.get("auth", "environment"), "")
+    return f"{words}; reading is billed to you" if rule.get("requester_pays") else words
+
+
+def license_of(collection: dict[str, Any]) -> tuple[str, str]:
+    """A collection's license in words, and its address where it has one that can be followed."""
+    plain = str(collection.get("license", ""))
+    for link in collection.get("links", []):
+        if link["rel"] == "license" and str(link["href"]).startswith("https://"):
+            return str(link.get("title", plain)), str(link["href"])
+    return plain, ""
 
 
 def item_span(item: dict[str, Any]) -> tuple[pd.Timestamp, pd.Timestamp]:
@@ -145,11 +187,9 @@ def _touch(a: Sequence[float], b: Sequence[float]) -> bool:
 
 
 def _remote_items(href: str, collection: str, bbox, time, most: int | None = None) -> list[dict[str, Any]]:
-    import pystac_client
-
     start, end = span(time)
     period = f"{_iso(start)}/{_iso(end)}" if start is not None or end is not None else None
-    found = pystac_client.Client.open(href).search(
+    found = _client(href).search(
         collections=[collection], bbox=list(bbox) if bbox else None, datetime=period, limit=500, max_items=most
     )
     return list(found.items_as_dicts())
@@ -162,8 +202,8 @@ def _iso(moment: pd.Timestamp | None) -> str:
 def open_catalog(href: str | Path | None = None) -> Catalog:
     """Open a catalog: a STAC API's address, a folder with catalog.json, or (None) the one this installation is set to.
 
-    Set it with VADOSE_CATALOG or `catalog` in vadose.toml; a hub sets it for every notebook. Without any, the demo world
-    is written into the cache folder on first use (half a minute) and its catalog opened.
+    Set it with VADOSE_CATALOG; a hub sets it for every notebook. Without it, the demo world is written into the cache
+    folder on first use (about a minute on two cores, 160 MB) and its catalog opened.
     """
     from vadose.access.local import demo_catalog
 
@@ -177,6 +217,13 @@ def open_catalog(href: str | Path | None = None) -> Catalog:
     return Catalog(str(folder), store.read_collections(folder))
 
 
+def described() -> Catalog:
+    """Every archive that vadose can describe, without a catalog folder: nothing is written, nothing opens from it yet."""
+    from vadose.access import datasets
+
+    return Catalog("", {identifier: datasets.collection(identifier) for identifier in datasets.table()["datasets"]})
+
+
 def configured() -> str:
     """The catalog that the environment names, or nothing."""
     import os
@@ -184,11 +231,18 @@ def configured() -> str:
     return os.environ.get("VADOSE_CATALOG", "")
 
 
-def _remote_collections(href: str) -> dict[str, dict[str, Any]]:
+def _client(href: str) -> Any:
+    """A STAC client that gives up on a service which says nothing: pystac-client by itself would wait without end."""
     import pystac_client
+    from pystac_client.stac_api_io import StacApiIO
 
+    limit: Any = remote.patience()  # named twice: opening sets the limit of its StacApiIO anew, to none by default
+    return pystac_client.Client.open(href, stac_io=StacApiIO(timeout=limit, max_retries=1), timeout=limit)
+
+
+def _remote_collections(href: str) -> dict[str, dict[str, Any]]:
     try:
-        return {c.id: c.to_dict(include_self_link=False) for c in pystac_client.Client.open(href).get_collections()}
+        return {c.id: c.to_dict(include_self_link=False) for c in _client(href).get_collections()}
     except Exception as error:
         raise PlatformError(
             f"the catalog {href} does not answer as a STAC API: {error}; check VADOSE_CATALOG, or on a hub that the service 'stac' runs"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from typing import Any
 
+from vadose.access.catalog import access_rule, license_of
+
 STYLE = """
 :root{--ink:#1c2a2e;--soft:#54646a;--line:#d5dedf;--paper:#f7f6f2;--card:#fff;--accent:#0b6e6e;--warm:#8a5a00}
 @media(prefers-color-scheme:dark){:root{--ink:#e6edee;--soft:#a3b3b8;--line:#33444a;--paper:#142024;--card:#1b2a2f;--accent:#5cc8c2;--warm:#e3b35c}}
@@ -30,14 +32,6 @@ o.textContent=n+' of '+all.length+' collections'}
 q.addEventListener('input',show);s.addEventListener('change',show);show();
 """
 
-KEYS = {
-    "anonymous": "open, no login",
-    "environment": "open here",
-    "earthdata": "Earthdata token (free)",
-    "token": "token of the archive (free)",
-    "login": "registration, own download",
-}
-
 
 def browse_page(collections: dict[str, dict[str, Any]], counts: dict[str, int]) -> str:
     """What each collection is, how it opens, who may read it, under which license; all text escaped."""
@@ -61,13 +55,18 @@ def _kind(collection: dict[str, Any]) -> str:
     )
 
 
+def opens(collection: dict[str, Any], files: int) -> bool:
+    """Whether a collection opens as it stands: a store, references, or files that are indexed."""
+    assets = collection.get("assets", {})
+    how: dict[str, Any] = next((a["vadose:open"] for a in assets.values() if "vadose:open" in a), {})
+    if str(assets.get("data", {}).get("href", "")).endswith(".csv"):
+        return False
+    return bool(files or how.get("eras") or how.get("references") or how.get("reader") in ("zarr", "icechunk"))
+
+
 def _card(identifier: str, c: dict[str, Any], files: int) -> str:
     facts = c.get("vadose:facts", {})
-    how: dict[str, Any] = next((a["vadose:open"] for a in c.get("assets", {}).values() if "vadose:open" in a), {})
-    table = str(c.get("assets", {}).get("data", {}).get("href", "")).endswith(".csv")
-    ready = not table and bool(
-        files or how.get("eras") or how.get("references") or how.get("reader") in ("zarr", "icechunk")
-    )
+    ready = opens(c, files)
     variables = (
         ", ".join(v.replace("_", " ") for v in c.get("summaries", {}).get("vadose:variables", [])) or "see description"
     )
@@ -81,17 +80,13 @@ def _card(identifier: str, c: dict[str, Any], files: int) -> str:
         "cadence": facts.get("cadence", ""),
         "latency": facts.get("latency", ""),
         "files": f"{files} indexed" if files else "",
-        "access": KEYS.get(how.get("store", {}).get("auth", "environment"), ""),
+        "access": access_rule(c),
         "identifier": f"{facts['identifier']} (confidence {facts['confidence']})" if facts else "",
     }
-    licenses = [
-        link for link in c.get("links", []) if link["rel"] == "license" and str(link["href"]).startswith("https://")
-    ]
-    license_ = (
-        html.escape(licenses[0].get("title", c.get("license", ""))) if licenses else html.escape(c.get("license", ""))
-    )
-    if licenses:
-        license_ = f'<a href="{html.escape(licenses[0]["href"], quote=True)}" rel="noopener">{license_}</a>'
+    license_, address = license_of(c)
+    license_ = html.escape(license_)
+    if address:
+        license_ = f'<a href="{html.escape(address, quote=True)}" rel="noopener">{license_}</a>'
     words = html.escape(
         " ".join(
             [identifier, c.get("title", ""), c.get("description", ""), *map(str, rows.values()), *c.get("keywords", [])]

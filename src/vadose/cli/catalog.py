@@ -1,4 +1,4 @@
-"""`vadose catalog`: describe, index, check and publish data sets."""
+"""`vadose catalog`: find, describe, index, check and publish data sets."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+from vadose.cli import find
 
 #: Exit code of a build that set files aside: it worked, and somebody should look.
 SET_ASIDE = 3
@@ -23,7 +25,14 @@ FOLDER = click.option(
 
 @click.group()
 def command() -> None:
-    """Describe data sets, index their files where they lie, and keep the index right."""
+    """Find data sets, describe your own, index their files where they lie, and keep the index right.
+
+    Start with `vadose catalog list` or `vadose catalog search root zone`.
+    """
+
+
+for _each in (find.listing, find.search, find.show):
+    command.add_command(_each)
 
 
 @command.command()
@@ -76,10 +85,9 @@ def add(identifier: str, source: str, folder: Path, title: str, product: str | N
         steps["dims"] = {len(names): names}
     if grid:
         steps["grid"] = grid
-    west, south, east, north = (float(v) for v in bbox.split(","))
-    home = describe(
-        folder, identifier, steps, title=title, product=product, variables=variables, bbox=(west, south, east, north)
-    )
+    region = find.box(bbox)
+    assert region is not None
+    home = describe(folder, identifier, steps, title=title, product=product, variables=variables, bbox=region)
     click.echo(f"described in {home}; index it with: vadose catalog build {identifier} --catalog {folder}")
 
 
@@ -207,8 +215,4 @@ def series(identifier: str, folder: Path, variables: tuple[str, ...], bbox: str 
     """Copy few variables of a built collection into a store chunked for long records."""
     from vadose.access.series import build_series
 
-    box = None
-    if bbox is not None:
-        west, south, east, north = (float(v) for v in bbox.split(","))
-        box = (west, south, east, north)
-    click.echo(str(build_series(folder, identifier, variables, bbox=box)))
+    click.echo(str(build_series(folder, identifier, variables, bbox=find.box(bbox))))
