@@ -181,7 +181,7 @@ def test_homes_are_a_volume_each_or_a_folder_each(chart, tmp_path, monkeypatch):
 
 def test_other_images_are_offered_and_untagged_ones_are_refused(chart, tmp_path, monkeypatch):
     c = hub_of(chart, "everything", tmp_path, monkeypatch)
-    slug = "model-benchmarking--ilamb--e3sm-tools"
+    slug = "model-benchmarking--ilamb--nco"
     pod = user_pod(c, profile="notebook", image=slug)
     registry = "123456789012.dkr.ecr.us-west-2.amazonaws.com/vadose"
     assert pod["spec"]["containers"][0]["image"] == f"{registry}/benchmark:0.1.0"
