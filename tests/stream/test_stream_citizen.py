@@ -57,6 +57,7 @@ def test_a_feel_is_a_share_of_the_available_water(word, share):
         ({"time": "yesterday"}, "give date and time"),
         ({"time": "2026-06-01T00:11Z"}, "in the future"),
         ({"bulk_density": "1.6", "wet": "155", "dry": "125"}, "More water than room"),
+        ({"method": "sensor", "sensor_model": "X", "reading": "0.6", "bulk_density": "1.6"}, "check the reading"),
         ({"method": "sensor", "reading": "0.2", "sensor_model": ""}, "maker and model"),
         ({"method": "sensor", "sensor_model": "X", "reading": "20"}, "not between 0 and 1"),
         ({"method": "feel"}, "How does it feel"),
@@ -76,8 +77,9 @@ def test_room_for_water_is_what_the_grains_leave():
 
 
 def test_the_sea_is_no_place_for_a_sample():
-    land = xr.DataArray([[True, False]], dims=("lat", "lon"), coords={"lat": [47.0], "lon": [8.0, 20.0]})
+    land = xr.DataArray([[True, False]], dims=("lat", "lon"), coords={"lat": [47.5], "lon": [8.0, 20.0]})
     assert citizen.observation(SAID, now=NOW, land=land)
+    assert citizen.observation({**SAID, "longitude": "60"}, now=NOW, land=land), "beyond the mask nothing is known"
     with pytest.raises(VadoseInputError, match="in the sea"):
         citizen.observation({**SAID, "longitude": "19"}, now=NOW, land=land)
 

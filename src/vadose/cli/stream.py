@@ -134,12 +134,14 @@ def submit(file: Path, into: Path | None) -> None:
     """Check a filled-in template; each bad row is named. With --into the good ones are kept."""
     from vadose.stream.citizen import doubts, read_submission, without_repetition
     from vadose.stream.moderation import keep
+    from vadose.stream.references import References, read_references
 
-    good, bad = read_submission(file)
+    references = read_references(into) if into is not None else References()
+    good, bad = read_submission(file, land=references.land)
     once = without_repetition(good)
     for line, reason in bad:
         click.echo(f"line {line}: {reason}")
-    for one, words in zip(once, doubts(once)):
+    for one, words in zip(once, doubts(once, **references.of(once))):
         for word in words:
             click.echo(f"{one['observer']}, {one['time']}: {word}")
     click.echo(f"{len(once)} good observations, {len(good) - len(once)} repetitions, {len(bad)} bad rows")
@@ -147,6 +149,39 @@ def submit(file: Path, into: Path | None) -> None:
         new = sum(keep(into, one)[1] for one in once)
         click.echo(f"{new} new in {into}")
     raise SystemExit(1 if bad else 0)
+
+
+FILE = click.Path(exists=True, path_type=Path)
+
+
+@citizen.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--land", type=FILE, help="Where land is: variable land (lat, lon). A sample from the sea is refused.")
+@click.option("--reference", type=FILE, help="What is usual: soil_moisture (time, lat, lon, maybe depth) of a product.")
+@click.option(
+    "--temperature",
+    type=FILE,
+    help="soil_temperature or air_temperature (time, lat, lon): samples of frozen days wait.",
+)
+@click.option("--anchor", "anchors", multiple=True, help="An observer who is a reference sensor; may be repeated.")
+def checks(
+    folder: Path, land: Path | None, reference: Path | None, temperature: Path | None, anchors: tuple[str, ...]
+) -> None:
+    """Say what observations in FOLDER are held against (NetCDF or Zarr). Without options: show it.
+
+    It is kept in FOLDER/checks.toml, for the commands and for the form that keeps its observations there.
+    """
+    from vadose.stream.references import FILE as NAME
+    from vadose.stream.references import write_references
+
+    if land or reference or temperature or anchors:
+        write_references(folder, land=land, reference=reference, temperature=temperature, anchors=anchors)
+    path = folder / NAME
+    click.echo(
+        path.read_text()
+        if path.is_file()
+        else f"no {NAME} in {folder}: samples are held against nothing but each other"
+    )
 
 
 @citizen.command()

@@ -20,7 +20,7 @@ from pathlib import Path
 import click
 
 from vadose.errors import VadoseError, VadoseInputError
-from vadose.stream import citizen, moderation
+from vadose.stream import citizen, moderation, references
 
 #: The parts of the form: heading, what it says, which questions.
 PARTS = (
@@ -181,8 +181,11 @@ def application(
             said = {name: self.get_body_argument(name, "") for name in ASKED}
             offset = self.get_body_argument("offset", "+00:00")
             said["offset"] = offset
+            land = references.read_references(folder).land
             try:
-                found = citizen.observation({**said, "time": said["time"] + (offset if said["time"][10:] else "")})
+                found = citizen.observation(
+                    {**said, "time": said["time"] + (offset if said["time"][10:] else "")}, land=land
+                )
             except VadoseInputError as error:
                 self.set_status(400)
                 self.show(str(error), bad=True, said=said)
@@ -246,6 +249,7 @@ def main(host: str, port: int, folder: Path, prefix: str, moderators: str) -> No
 
     server = httpserver.HTTPServer(application(folder, prefix.rstrip("/"), moderators=moderators), xheaders=True)
     server.listen(port, host)
+    click.echo(f"the form answers at http://{host}:{port}{prefix.rstrip('/')}/ and keeps observations in {folder}")
     ioloop.IOLoop.current().start()
 
 

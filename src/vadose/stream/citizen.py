@@ -94,7 +94,7 @@ def gravimetric(wet: float, dry: float, tin: float) -> float:
 def observation(said: Mapping[str, str], *, now: datetime.datetime | None = None, land: xr.DataArray | None = None) -> dict[str, Any]:  # fmt: skip
     """What somebody wrote, checked and as numbers: `soil_moisture` (m3 m-3) where it can be known, `relative_wetness` (0 to 1) for a feel.
 
-    theta = u x bulk density / density of water (1 kg/l). `land` (lat, lon) is true on land. Raises VadoseInputError in the words of the form.
+    theta = u x bulk density / density of water (1 kg/l). `land` (lat, lon) is true on land and says nothing beyond its edge. Raises VadoseInputError in the words of the form.
     """
     if said.get("consent", "").strip().lower() not in ("yes", "on", "true", "1"):
         raise VadoseInputError("Consent: please agree that your observation is kept and published without your name")
@@ -108,7 +108,7 @@ def observation(said: Mapping[str, str], *, now: datetime.datetime | None = None
     if not out["depth_from"] <= out["depth_to"]:
         raise VadoseInputError("The depths: the upper one comes first")
     out["time"] = _moment(said.get("time", ""), now or datetime.datetime.now(datetime.UTC))
-    if land is not None and not bool(land.sel(lat=out["latitude"], lon=out["longitude"], method="nearest")):
+    if land is not None and (ground := cell_of(land, out)) is not None and not bool(ground):
         raise VadoseInputError("Where: that is in the sea; are latitude and longitude in the right boxes?")
     out |= _meaning(out, said)
     for name in ("sensor_model", "photo_sha256", "note"):
@@ -155,7 +155,7 @@ def _meaning(found: Mapping[str, Any], said: Mapping[str, str]) -> dict[str, Any
     if found["method"] == "sensor":
         if not said.get("sensor_model", "").strip():
             raise VadoseInputError("Which sensor: please give maker and model")
-        return {"soil_moisture": found["reading"]}
+        return {"soil_moisture": _in_its_room(found["reading"], found, "the reading")}
     if not found["tin"] < found["dry"] <= found["wet"]:
         raise VadoseInputError(
             "The three weights: the tin weighs less than tin and dry soil, and that not more than tin and wet soil"
@@ -163,11 +163,15 @@ def _meaning(found: Mapping[str, Any], said: Mapping[str, str]) -> dict[str, Any
     share = gravimetric(found["wet"], found["dry"], found["tin"])
     out = {"gravimetric_moisture": share}
     if "bulk_density" in found:
-        out["soil_moisture"] = share * found["bulk_density"]
-        room = 1 - found["bulk_density"] / PARTICLE_DENSITY
-        if out["soil_moisture"] > room + 0.05:
-            raise VadoseInputError("More water than room in the soil: please check the weights and the liter weight")
+        out["soil_moisture"] = _in_its_room(share * found["bulk_density"], found, "the weights")
     return out
+
+
+def _in_its_room(moisture: float, found: Mapping[str, Any], what: str) -> float:
+    """Soil moisture that the grains leave room for; without a bulk density nothing is known of the room."""
+    if "bulk_density" in found and moisture > 1 - found["bulk_density"] / PARTICLE_DENSITY + 0.05:
+        raise VadoseInputError(f"More water than room in the soil: please check {what} and the liter weight")
+    return moisture
 
 
 def read_submission(path: str | Path, *, now: datetime.datetime | None = None, land: xr.DataArray | None = None) -> tuple[list[dict[str, Any]], list[tuple[int, str]]]:  # fmt: skip
@@ -193,6 +197,17 @@ def read_submission(path: str | Path, *, now: datetime.datetime | None = None, l
         except VadoseInputError as error:
             bad.append((rows.line_num, str(error)))
     return good, bad
+
+
+def cell_of(grid: xr.DataArray, one: Mapping[str, Any]) -> xr.DataArray | None:
+    """The cell of a grid (lat, lon in degrees, other dims stay) that an observation lies in, in memory; None outside the grid."""
+    place = {"lat": one["latitude"], "lon": one["longitude"]}
+    for name, value in place.items():
+        axis = grid[name].values
+        width = np.abs(np.diff(axis)).max() if axis.size > 1 else 1.0
+        if np.abs(axis - value).min() > width / 2 * (1 + 1e-9):
+            return None
+    return grid.sel(place, method="nearest").load()
 
 
 def distance(a: Mapping[str, Any], b: Mapping[str, Any]) -> float:

@@ -23,6 +23,7 @@ import numpy as np
 from vadose.errors import NotFoundError, VadoseInputError
 from vadose.stream import observers
 from vadose.stream.citizen import doubts, for_publication, without_repetition
+from vadose.stream.references import read_references
 
 STATES = ("waiting", "accepted", "rejected")
 #: An observer whose trust is below this waits for a person.
@@ -104,8 +105,11 @@ def decisions(folder: str | Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def trust(observations: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Trust score of each observer (observers.estimate) from places where several looked: within a hundred meters, the same day and depth."""
+def trust(observations: Sequence[Mapping[str, Any]], *, anchors: Sequence[str] = ()) -> dict[str, float]:
+    """Trust score of each observer (observers.estimate) from places where several looked: within a hundred meters, the same day and depth.
+
+    `anchors` are observers who are reference sensors: where one was, its mean is the truth that the others are measured by.
+    """
     rows = [o for o in observations if "soil_moisture" in o]
     if not rows:
         return {}
@@ -113,23 +117,32 @@ def trust(observations: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         (round(o["latitude"], 3), round(o["longitude"], 3), o["time"][:10], o["depth_from"], o["depth_to"])
         for o in rows
     ]
-    people = sorted({o["observer"] for o in rows})
-    sites = {p: k for k, p in enumerate(dict.fromkeys(place))}
+    known: dict[tuple, list[float]] = {}
+    for one, p in zip(rows, place):
+        if one["observer"] in anchors:
+            known.setdefault(p, []).append(one["soil_moisture"])
+    told = [(o, p) for o, p in zip(rows, place) if o["observer"] not in anchors]
+    if not told:
+        return {}
+    people = sorted({o["observer"] for o, _ in told})
+    sites = {p: k for k, p in enumerate(dict.fromkeys(p for _, p in told))}
     found = observers.estimate(
-        np.array([o["soil_moisture"] for o in rows]),
-        np.array([sites[p] for p in place]),
-        np.array([people.index(o["observer"]) for o in rows]),
+        np.array([o["soil_moisture"] for o, _ in told]),
+        np.array([sites[p] for _, p in told]),
+        np.array([people.index(o["observer"]) for o, _ in told]),
+        reference=np.array([np.mean(known[p]) if p in known else np.nan for p in sites]),
     )
     return dict(zip(people, found.trust.tolist()))
 
 
-def judged(folder: str | Path, **reference: np.ndarray) -> list[Judged]:
-    """Everything that was kept with its state; `reference` goes to citizen.doubts, in the order of `kept`."""
+def judged(folder: str | Path) -> list[Judged]:
+    """Everything that was kept with its state, held against what the folder's `checks.toml` names (references)."""
     found = kept(folder)
     rows = [o for _, o in found]
-    scores, said = trust(rows), decisions(folder)
+    references = read_references(folder)
+    scores, said = trust(rows, anchors=references.anchors), decisions(folder)
     out = []
-    for (identity, one), words in zip(found, doubts(rows, **reference)):
+    for (identity, one), words in zip(found, doubts(rows, **references.of(rows))):
         score = scores.get(one["observer"], float("nan"))
         if score < LITTLE_TRUST:
             words = (*words, "others who looked at the same places often saw something else")
