@@ -118,6 +118,14 @@ _ROWS = (
         None,
     ),
     (
+        "autotrophic_respiration",
+        "surface_upward_mass_flux_of_carbon_dioxide_expressed_as_carbon_due_to_plant_respiration",
+        "kg m-2 s-1",
+        "autotrophic respiration",
+        None,
+        None,
+    ),
+    (
         "heterotrophic_respiration",
         "surface_upward_mass_flux_of_carbon_dioxide_expressed_as_carbon_due_to_heterotrophic_respiration",
         "kg m-2 s-1",

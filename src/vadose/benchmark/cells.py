@@ -104,8 +104,8 @@ def _span(data, name):
 
 
 def _is_mesh(data):
-    """Scattered cells that tile a region, rather than stations: they come without a name of the place."""
-    return "station" not in data.dims and data["lat"].size > 50
+    """Scattered cells that tile a region, rather than stations or the points that a gridded product has values at."""
+    return not {"station", "location"} & set(data.dims) and data["lat"].size > 50
 
 
 def _edges(data):
@@ -200,6 +200,8 @@ def _sampled(target, source, *, of):
         shape = (target["lat"].size, target["lon"].size)
         axes = (target["lat"].values, target["lon"].values)
     else:
-        weight, shape, axes = np.ones(lat.size), None, None
+        # points of a rectangular grid stand for areas that shrink with latitude; stations and cells of a mesh count alike
+        weight = np.cos(np.deg2rad(lat)) if "location" in target.dims else np.ones(lat.size)
+        shape, axes = None, None
     pair = (own, at) if of == "reference" else (at, own)
     return Cells(lat, lon, weight, pair[0], pair[1], shape, axes)

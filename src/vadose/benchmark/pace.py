@@ -17,17 +17,10 @@ MOST_CELLS = 400
 
 def drydown_rows(reference: Record, model: Record, measured: Pair) -> pd.DataFrame | None:
     """Median e-folding time [d] of drydowns of both, and exp(-|ln ratio|), by region; None where either is not daily."""
-    found = []
-    for side in (reference, model):
-        data = side.daily
-        if (
-            data is None
-            or "soil_moisture" not in data
-            or "precipitation_flux" not in data
-            or data["time"].dtype.kind != "M"
-        ):
-            return None
-        found.append(_paces(data))
+    sides = (reference.daily, model.daily)
+    if sides[0] is None or sides[1] is None or not all(_dries(data) for data in sides if data is not None):
+        return None
+    found = [_paces(data) for data in sides if data is not None]
     rows = []
     for k, region in enumerate(measured.regions):
         inside = measured.inside[k]
@@ -46,6 +39,11 @@ def drydown_rows(reference: Record, model: Record, measured: Pair) -> pd.DataFra
             _row(region, "quantity", "model_drydown", middle[1], n, "d"),
         ]
     return pd.DataFrame(rows)
+
+
+def _dries(data: xr.Dataset) -> bool:
+    """Whether it has what a drydown is found in."""
+    return {"soil_moisture", "precipitation_flux"} <= set(data.data_vars) and data["time"].dtype.kind == "M"
 
 
 def _alike(reference: float, model: float) -> float:

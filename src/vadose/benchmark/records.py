@@ -6,6 +6,7 @@ Nothing is loaded here except station series; grids stay lazy until they are mea
 from __future__ import annotations
 
 import glob
+import json
 import warnings
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -29,10 +30,12 @@ CHUNK = 48
 LEAST_COVER = 0.45
 #: Bits of a gridded product's flag that say: this is no soil moisture.
 BAD = ("frozen", "snow", "snow_or_frozen", "dense_vegetation", "no_convergence", "unphysical", "out_of_range")
-READERS = ("ismn", "uscrn", "ameriflux")
+READERS = ("ismn", "uscrn", "ameriflux", "fluxnet")
 #: A monthly record made from daily data is kept in memory up to this many values, so that each file is read once.
 MOST_HELD = 20_000_000
 HELD_RECORDS = 12
+#: Sources that stay open (lazily) and tables of stations that stay in memory.
+HELD_SOURCES, HELD_TABLES = 32, 64
 
 
 @dataclass(frozen=True)
@@ -46,15 +49,32 @@ class Record:
     daily: xr.Dataset | None = None
 
 
+@dataclass(frozen=True)
+class _Key:
+    """What makes a source or a record the same: its text; the rest travels along."""
+
+    text: str
+    source: Source = field(compare=False)
+    variable: str = field(compare=False)
+    layer: tuple[float, float] | None = field(compare=False)
+    recipe: Recipe = field(compare=False)
+
+
 def dataset(source: Source, recipe: Recipe) -> xr.Dataset:
-    """The canonical Dataset of a source, lazily, cut to the recipe's period. Raises what opening raised, or NotFoundError."""
+    """The canonical Dataset of a source, lazily, cut to the recipe's period. Raises what opening raised, or NotFoundError.
+
+    A source is opened once for all its variables and pages: opening costs more than the months that are read of it.
+    """
+    return _opened(_Key(repr((source, recipe.period)), source, "", None, recipe))
+
+
+@lru_cache(maxsize=HELD_SOURCES)
+def _opened(key: _Key) -> xr.Dataset:
+    source, recipe = key.source, key.recipe
     if source.collection:
         out = open_product(source.collection, time=recipe.period, where=dict(source.where) or None)
     elif source.study:
-        path = Path(source.study) / "merged.zarr"
-        if not path.exists():
-            raise NotFoundError(f"{path} is not there; make it first: vadose run STUDY --output {source.study}")
-        out = xr.open_zarr(path, consolidated=False)
+        out = _study(Path(source.study))
     else:
         out = _files(source)
     if source.places:
@@ -75,13 +95,36 @@ def dataset(source: Source, recipe: Recipe) -> xr.Dataset:
     return out
 
 
+def forget() -> None:
+    """Close what was opened and drop what was held: files may have changed since."""
+    for held in (_made, _opened, _table):
+        held.cache_clear()
+
+
+def _study(folder: Path) -> xr.Dataset:
+    """The merged product of a study's folder, or of the package that `vadose archive` made of it, with its layer."""
+    places = [folder / "merged.zarr", folder / "merged.zarr.zip", folder / "data" / "merged.zarr.zip"]
+    path = next((p for p in places if p.exists()), None)
+    if path is None:
+        raise NotFoundError(f"{places[0]} is not there; make it first: vadose run STUDY --output {folder}")
+    if path.suffix == ".zip":
+        from zarr.storage import ZipStore
+
+        out = xr.open_zarr(ZipStore(path, mode="r"), consolidated=False)
+    else:
+        out = xr.open_zarr(path, consolidated=False)
+    told = path.parent / "provenance.json"
+    layer = json.loads(told.read_text()).get("layer_m") if told.exists() else None
+    return cf.with_depth(out, *map(float, layer)) if layer and "depth_bnds" not in out.variables else out
+
+
 def _files(source: Source) -> xr.Dataset:
     names = sorted({n for pattern in source.files for n in (glob.glob(pattern) or [pattern])})
     missing = [n for n in names if "://" not in n and not Path(n).exists()]
     if missing:
         raise UnreadableFileError(f"source {source.name!r}: no file matches {', '.join(missing)}")
     if source.product in READERS:
-        parts = [products.module(str(source.product)).open(n) for n in names]
+        parts = [_table(str(source.product), n) for n in names]
         return parts[0] if len(parts) == 1 else xr.concat(parts, "station", join="outer")
     by_variables: dict[frozenset, list[xr.Dataset]] = {}
     for name in names:
@@ -99,6 +142,13 @@ def _files(source: Source) -> xr.Dataset:
         for p in by_variables.values()
     ]
     return xr.merge([_months(d) for d in joined], join="outer", compat="override", combine_attrs="override")
+
+
+@lru_cache(maxsize=HELD_TABLES)
+def _table(product: str, name: str) -> xr.Dataset:
+    """The stations of a table, read once for all variables of a recipe: a workbook takes seconds."""
+    out = products.module(product).open(name)
+    return out if "station" in out.dims else out.expand_dims("station")
 
 
 def _raw(name: str) -> xr.Dataset:
@@ -157,17 +207,6 @@ def record(source: Source, variable: str, layer: tuple[float, float] | None, rec
     Monthly files stay lazy; means of daily files are made once for all comparisons of a process.
     """
     return _made(_Key(repr((source, variable, layer, recipe.period)), source, variable, layer, recipe))
-
-
-@dataclass(frozen=True)
-class _Key:
-    """What makes a record the same record: its text; the rest travels along."""
-
-    text: str
-    source: Source = field(compare=False)
-    variable: str = field(compare=False)
-    layer: tuple[float, float] | None = field(compare=False)
-    recipe: Recipe = field(compare=False)
 
 
 @lru_cache(maxsize=HELD_RECORDS)
@@ -296,6 +335,10 @@ def _flux(data, variable, source, notes) -> xr.DataArray:
         warm = data.air_temperature if "air_temperature" in data else 288.15
         found = (data.latent_heat_flux / constants.vaporization_heat(warm)).assign_attrs(units="kg m-2 s-1")
         notes.append("latent heat flux over the heat of vaporization")
+    elif variable == "ecosystem_respiration" and {"autotrophic_respiration", "heterotrophic_respiration"} <= set(data):
+        found = data.autotrophic_respiration + data.heterotrophic_respiration
+        found.attrs["units"] = data.heterotrophic_respiration.attrs["units"]
+        notes.append("autotrophic and heterotrophic respiration")
     else:
         raise NotFoundError(f"source {source.name!r} has no {variable}; it has {', '.join(map(str, data.data_vars))}")
     extra = [d for d in found.dims if d not in ("time", "lat", "lon", "station", "ncol", "cell", "location", "lndgrid")]

@@ -19,7 +19,7 @@ from vadose.benchmark.compare import Pair, baseline, maps_of, pair, pooled_quant
 from vadose.benchmark.output import write
 from vadose.benchmark.pace import drydown_rows
 from vadose.benchmark.recipe import Page, Recipe, Source, read
-from vadose.benchmark.records import Record, dataset, monthly, record, try_record
+from vadose.benchmark.records import Record, dataset, forget, monthly, record, try_record
 from vadose.benchmark.relations import relation_rows
 from vadose.errors import StudyError, VadoseError
 
@@ -103,6 +103,7 @@ def run(
 def compute(recipe: Recipe, *, client: Any = None, tell: Tell = lambda _: None) -> Results:
     """The results of a recipe in memory."""
     results = Results(recipe)
+    forget()
     with dask.config.set(scheduler="threads"):  # this process reads for itself, cluster or not
         inside = _regions(recipe, results)
     tasks = [Task(recipe, p, r, m, inside) for p in recipe.leaves for r in p.references for m in recipe.models]

@@ -28,6 +28,7 @@ PRODUCTS: dict[str, str] = {
     "era5_land": "vadose.products.era5_land",
     "gldas": "vadose.products.gldas",
     "cmip6": "vadose.products.cmip6",
+    "cf": "vadose.products.conventions",
     "elm": "vadose.products.elm",
     "ismn": "vadose.products.ismn",
     "uscrn": "vadose.products.uscrn",

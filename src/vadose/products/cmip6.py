@@ -18,6 +18,8 @@ RENAMED = {
     "hfls": "latent_heat_flux",
     "hfss": "sensible_heat_flux",
     "lai": "leaf_area_index",
+    "ra": "autotrophic_respiration",
+    "rh": "heterotrophic_respiration",
     "mrro": "runoff_flux",
     "snw": "snow_amount",
 }
