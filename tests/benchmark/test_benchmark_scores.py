@@ -223,6 +223,8 @@ def test_uncertainty_of_the_reference_forgives_errors_inside_it_and_widens_the_i
         frame = score(a, b, scheme="ilamb2018", error=e, draws=60, rng=1)
         row = frame[(frame.statistic == "bias") & (frame.kind == "score")].iloc[0]
         width[k] = row.high - row.low
+        assert row.low <= row.value <= row.high
+        assert row.low >= 0.0 and row.high <= 1.0
     assert width["doubtful"] > 3 * width["sure"]
 
 
@@ -254,6 +256,12 @@ def test_regional_quantiles_put_seven_of_ten_cells_above_zero():
     q = s.area_quantile(values, np.ones(100))
     assert q == 70.0
     assert (s.quantile_score(values, q) > 0).mean() == pytest.approx(0.69)
+
+
+def test_where_seven_of_ten_cells_are_within_the_uncertainty_the_faultless_score_one():
+    found = s.quantile_score(np.array([0.0, 0.0, 0.02, np.nan]), 0.0)
+    np.testing.assert_array_equal(found, [1.0, 1.0, 0.0, np.nan])
+    np.testing.assert_allclose(s.quantile_score(np.array([0.0, 0.01, 0.03]), 0.02), [1.0, 0.5, 0.0])
 
 
 def test_mass_weighting_favors_wet_cells():

@@ -121,8 +121,9 @@ def table(
     """Scores and quantities by region.
 
     `low`, `high` hold 90 % of draws that take blocks of cells with replacement and move the reference within its standard error: one half
-    common to all cells and months, the rest independent by cell and month. They say how far the score depends on which places were
-    compared and how sure the reference is, not on the years that were sampled.
+    common to all cells and months, the rest independent by cell and month. Their spread about their median is laid around the score, for
+    a reference that errs already and is moved again scores every model lower than the one at hand. They say how far the score depends on
+    which places were compared and how sure the reference is, not on the years that were sampled.
     """
     maps = maps_of(measured, the)
     rows = []
@@ -136,7 +137,7 @@ def table(
         options = _options(measured, the, k, name, quantiles, mass)
         found = scoring.by_region(maps, measured.state, measured.cells, inside, the, **options)
         n = int((inside & np.isfinite(maps["bias"])).sum())
-        low, high = _interval(measured, the, k, options, draws, rng) if draws else ({}, {})
+        low, high = _interval(measured, the, k, options, draws, rng, found) if draws else ({}, {})
         rows += [_row(name, "score", s, v, n, "1", low.get(s), high.get(s)) for s, v in found.items()]
         for statistic, value in scoring.quantities(maps, measured.state, measured.cells, inside).items():
             rows.append(_row(name, "quantity", statistic, value, n, _units(statistic, measured.units)))
@@ -175,7 +176,7 @@ def blocks_of(cells: Cells, inside: np.ndarray) -> np.ndarray:
     return np.floor(cells.lat / size[0]).astype(int) * 100_000 + np.floor(cells.lon / size[1]).astype(int)
 
 
-def _interval(measured, the, k, options, draws, rng):
+def _interval(measured, the, k, options, draws, rng, score):
     generator = np.random.default_rng(rng)
     inside = measured.inside[k] & (measured.state.seen[0] > 0)
     part, state = _only(measured, inside)
@@ -195,7 +196,8 @@ def _interval(measured, the, k, options, draws, rng):
     # `values` rests on the region's distribution, which a draw of cells does not renew: no interval rather than one of no width
     values = pd.DataFrame(found).drop(columns="values", errors="ignore")
     tail = (1 - LEVEL) / 2
-    return values.quantile(tail).to_dict(), values.quantile(1 - tail).to_dict()
+    low, middle, high = (values.quantile(q) for q in (tail, 0.5, 1 - tail))
+    return tuple({k: float(np.clip(score[k] + end[k] - middle[k], 0.0, 1.0)) for k in end.index} for end in (low, high))
 
 
 def _only(measured, inside):

@@ -140,8 +140,14 @@ def distribution_score(ratio: Any, correlation: Any) -> Any:
 
 
 def quantile_score(error: Any, quantile: Any) -> Any:
-    """1 - |error| / q, between 0 and 1: how it compares with the errors that seven of ten cells of the region stay below."""
-    return np.clip(1.0 - np.abs(error) / quantile, 0.0, 1.0)
+    """1 - |error| / q, between 0 and 1: how it compares with the errors that seven of ten cells of the region stay below.
+
+    Where those have no error at all (q is 0, all within the reference's uncertainty), none scores 1 and any scores 0.
+    """
+    size = np.abs(np.asarray(error, float))
+    if quantile == 0:
+        return np.where(np.isfinite(size), (size == 0) * 1.0, np.nan)
+    return np.clip(1.0 - size / quantile, 0.0, 1.0)
 
 
 def hellinger_score(p: np.ndarray, q: np.ndarray) -> float:
