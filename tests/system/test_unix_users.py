@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import pwd
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -47,7 +46,7 @@ def stranger():
 
 
 def may_run(stranger: str, python: str) -> bool:
-    imports = "import vadose.hub.state, jupyterhub, dask_gateway_server"
+    imports = f"import sys, ssl, vadose.hub.state, jupyterhub; assert sys.version == {sys.version!r}"
     command = ["runuser", "-u", stranger, "--", python, "-c", imports]
     return subprocess.run(command, capture_output=True, cwd="/", check=False).returncode == 0
 
@@ -80,7 +79,11 @@ def linked(folder: Path, stranger: str) -> str:
     if shared := list(Path(sys.base_prefix, "lib").glob("libpython*.so*")):
         give(shared, base / "lib")
     (base / "bin").mkdir()
-    shutil.copy2(os.path.realpath(sys.executable), base / "bin" / version)
+    # Its library is looked for where the path in the program says: that is closed, and the system's own may be another version.
+    there, here = str(Path(sys.base_prefix, "lib")).encode(), b"$ORIGIN/../lib"
+    program = Path(os.path.realpath(sys.executable)).read_bytes()
+    (base / "bin" / version).write_bytes(program.replace(there + b"\0", here.ljust(len(there), b"\0") + b"\0"))
+    (base / "bin" / version).chmod(0o755)
 
     (venv / "bin").mkdir(parents=True)
     for path in Path(sys.prefix, "bin").iterdir():
@@ -138,7 +141,7 @@ def server(hub: Hub, user: str) -> requests.Session:
     session.get(f"{hub.url}/hub/spawn/{user}")
     page, status = f"{hub.url}/user/{user}/lab", f"{hub.url}/user/{user}/api/status"
     # The page goes through the server's own login; only then does its interface answer.
-    wait_for(lambda: session.get(page).ok and session.get(status).status_code == 200, timeout=120, what="the server")
+    wait_for(lambda: session.get(page).ok and session.get(status).status_code == 200, timeout=300, what="the server")
     return session
 
 

@@ -108,8 +108,11 @@ def up(
         tell=tell,
     )
 
-    def ask_to_stop(*_: Any) -> None:
+    asked: list[str] = []
+
+    def ask_to_stop(number: int, _: Any) -> None:
         supervisor.stopping = True
+        asked.append(signal.Signals(number).name)
         raise KeyboardInterrupt
 
     for sign in (signal.SIGTERM, signal.SIGHUP):
@@ -123,7 +126,7 @@ def up(
     finally:
         for sign in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(sign, signal.SIG_IGN)
-        click.echo("stopping")
+        tell(f"stopping{f' ({asked[0]})' if asked else ''}")
         supervisor.stop()
     click.echo("stopped; homes, notebooks and data stay in " + str(state.root))
 

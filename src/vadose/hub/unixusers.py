@@ -42,8 +42,9 @@ def ensure(names: list[str]) -> None:
         Path(entry.pw_dir).chmod(0o700)
 
 
-#: What a notebook server and a worker import.
-NEEDED = ("vadose", "jupyterhub")
+#: What a notebook server and a worker import. `ssl` fails where the interpreter falls back on a library of another version,
+#: because its own is closed.
+NEEDED = ("ssl", "vadose", "jupyterhub")
 #: What the spawner hands on of the hub's environment and Python heeds.
 HANDED_ON = ("PATH", "PYTHONPATH", "LANG", "LC_ALL")
 
