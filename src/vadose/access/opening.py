@@ -54,7 +54,10 @@ def storage_options(address: str) -> dict[str, Any]:
         endpoint = os.environ.get("AWS_ENDPOINT_URL")
         # s3fs asks five times; botocore within each would do so again, and wait a minute each time.
         limits = {"read_timeout": remote.patience(), "connect_timeout": 10, "retries": {"total_max_attempts": 1}}
-        return {"config_kwargs": limits} | ({"client_kwargs": {"endpoint_url": endpoint}} if endpoint else {})
+        # s3fs keeps a client for ever where options are equal: keys that were set or changed since must make another one.
+        # What no request knows it leaves out, so this stays here.
+        options = {"config_kwargs": limits, "s3_additional_kwargs": {"vadose_keys": remote.keys_in_use()}}
+        return options | ({"client_kwargs": {"endpoint_url": endpoint}} if endpoint else {})
     return {}
 
 
