@@ -126,3 +126,18 @@ def test_ones_own_catalog_is_looked_into_and_tells_what_opens(ask, archive):
 def test_near_words_come_from_the_collections_themselves():
     place = Catalog("", {"x": {"title": "Peat depth", "summaries": {"vadose:variables": ["peat_depth"]}}})
     assert {word: near[:1] for word, near in place.near("peat dpeth lava").items()} == {"dpeth": ["depth"], "lava": []}
+
+
+def test_the_page_puts_first_what_opens_and_tells_the_way_to_the_rest():
+    import re
+
+    from vadose.access.page import browse_page
+
+    page = browse_page({i: datasets.collection(i) for i in ("ameriflux", "era5", "smap-l3", "cmip6")}, {"smap-l3": 12})
+    lines = re.findall(r"<code>(.*?)</code>", page)
+    assert lines == [
+        "vadose.open(&quot;era5&quot;)",
+        "vadose.open(&quot;smap-l3&quot;)",
+        "vadose catalog show ameriflux",
+        "vadose catalog show cmip6",
+    ]

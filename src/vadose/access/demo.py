@@ -66,7 +66,9 @@ def _collection(entry: dict[str, Any], root: str, how: dict[str, Any]) -> dict[s
         "stac_extensions": [],
         "id": entry["id"],
         "title": entry["title"],
-        "description": entry["description"] + ". Not real data: the synthetic Earth of vadose.",
+        "description": entry["description"][:1].upper()
+        + entry["description"][1:]
+        + ". Not real data: the synthetic Earth of vadose.",
         "keywords": ["soil moisture", "synthetic", *entry["variables"]],
         "license": LICENSE,
         "providers": [{"name": "vadose", "roles": ["producer", "host"]}],

@@ -13,14 +13,14 @@ STYLE = """
 *{box-sizing:border-box}body{margin:0;font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper)}
 header,main{max-width:78rem;margin:auto;padding:0 1.25rem}header{padding-top:2rem;padding-bottom:1rem}h1{margin:0;font-size:1.7rem}
 header p{color:var(--soft);margin:.3rem 0 1rem;max-width:46rem}form{display:flex;flex-wrap:wrap;gap:.75rem;align-items:end}
-label{font-size:.85rem;color:var(--soft);display:grid;gap:.2rem}input,select{font:inherit;color:inherit;padding:.45rem .7rem;border:1px solid var(--soft);border-radius:.4rem;background:var(--card)}
-input{width:min(24rem,80vw)}output{font-size:.9rem;color:var(--soft);padding:.5rem 0}
+label{font-size:.85rem;color:var(--soft);display:grid;gap:.2rem}input,select{font:inherit;color:inherit;padding:.45rem .7rem;border:1px solid var(--soft);border-radius:.4rem;background:var(--card);height:2.5rem}
+input{width:min(24rem,80vw)}output{font-size:.9rem;color:var(--soft);padding:.5rem 0;flex:1 1 10rem}
 main{display:grid;gap:1rem;grid-template-columns:repeat(auto-fill,minmax(21rem,1fr));padding-bottom:3rem}
 article{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:1rem 1.1rem;display:flex;flex-direction:column}
 article h2{font-size:1.05rem;line-height:1.3;margin:0 0 .3rem}p.d{margin:.2rem 0 .5rem;font-size:.93rem}
 code{background:color-mix(in srgb,var(--accent) 12%,transparent);padding:.1rem .35rem;border-radius:.25rem;font-size:.86em;overflow-wrap:anywhere}
-dl{display:grid;grid-template-columns:6.2rem 1fr;gap:.15rem .75rem;margin:auto 0 0;font-size:.88rem}dt{color:var(--soft)}dd{margin:0}a{color:var(--accent)}
-.tag{display:inline-block;font-size:.75rem;border:1px solid currentColor;border-radius:1rem;padding:.02rem .55rem;margin:0 .3rem .35rem 0;color:var(--soft)}
+dl{display:grid;grid-template-columns:6.2rem 1fr;gap:.15rem .75rem;margin:0;font-size:.88rem}dt{color:var(--soft)}dd{margin:0}a{color:var(--accent)}
+header .tag{margin:0}.tag{display:inline-block;font-size:.75rem;border:1px solid currentColor;border-radius:1rem;padding:.02rem .55rem;margin:0 .3rem .35rem 0;color:var(--soft)}
 .ready{color:var(--accent)}.described{color:var(--warm)}[hidden]{display:none}
 """
 
@@ -28,21 +28,22 @@ SCRIPT = """
 const q=document.getElementById('q'),s=document.getElementById('s'),o=document.getElementById('n'),all=[...document.querySelectorAll('article')];
 function show(){const w=q.value.toLowerCase().split(/\\s+/).filter(Boolean);let n=0;
 all.forEach(a=>{const fits=w.every(x=>a.dataset.words.includes(x))&&(!s.value||a.dataset.kind===s.value);a.hidden=!fits;n+=fits});
-o.textContent=n+' of '+all.length+' collections'}
+o.textContent=n+' of '+all.length+' collections'+(n?'':': take away a word or choose another kind')}
 q.addEventListener('input',show);s.addEventListener('change',show);show();
 """
 
 
 def browse_page(collections: dict[str, dict[str, Any]], counts: dict[str, int]) -> str:
     """What each collection is, how it opens, who may read it, under which license; all text escaped."""
-    cards = [_card(identifier, c, counts.get(identifier, 0)) for identifier, c in collections.items()]
+    ready_first = sorted(collections.items(), key=lambda pair: not opens(pair[1], counts.get(pair[0], 0)))
+    cards = [_card(identifier, c, counts.get(identifier, 0)) for identifier, c in ready_first]
     kinds = sorted({_kind(c) for c in collections.values()} - {""})
     options = "".join(f"<option>{html.escape(k)}</option>" for k in kinds)
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>Soil-moisture catalog</title><style>{STYLE}</style><header><h1>Soil-moisture catalog</h1>"
         f"<p>{len(collections)} collections: what they measure, where they lie, who may read them. Those marked "
-        "<span class='tag ready'>opens</span> open with one line; the others say what is needed first.</p>"
+        "<span class='tag ready'>opens</span> open with one line; for the others a command says what is needed first.</p>"
         '<form onsubmit="return false"><label>Words<input id="q" type="search" autocomplete="off" placeholder="SMAP root zone 2020"></label>'
         f'<label>Kind<select id="s"><option value="">any</option>{options}</select></label><output id="n"></output></form></header>'
         f"<main>{''.join(cards)}</main><script>{SCRIPT}</script></html>"
@@ -95,9 +96,10 @@ def _card(identifier: str, c: dict[str, Any], files: int) -> str:
     )
     state = "<span class='tag ready'>opens</span>" if ready else "<span class='tag described'>described</span>"
     kind = html.escape(_kind(c), quote=True)
+    line = f'vadose.open("{identifier}")' if ready else f"vadose catalog show {identifier}"
     listed = "".join(f"<dt>{k}</dt><dd>{html.escape(str(v))}</dd>" for k, v in rows.items() if v)
     return (
         f'<article data-words="{words}" data-kind="{kind}"><div>{state}<span class="tag">{kind}</span></div><h2>{html.escape(c.get("title", identifier))}</h2>'
-        f'<p class="d">{html.escape(c.get("description", ""))}</p><p class="d"><code>vadose.open("{html.escape(identifier)}")</code></p>'
+        f'<p class="d">{html.escape(c.get("description", ""))}</p><p class="d"><code>{html.escape(line)}</code></p>'
         f"<dl>{listed}<dt>license</dt><dd>{license_}</dd></dl></article>"
     )
