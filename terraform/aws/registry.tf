@@ -1,6 +1,6 @@
 # Image repositories. Tags are immutable: a profile that names a tag gets the same image for ever.
 resource "aws_ecr_repository" "image" {
-  for_each             = var.registry ? toset(["notebook", "ml", "benchmark", "hub"]) : toset([])
+  for_each             = var.registry ? toset(["notebook", "ml", "benchmark"]) : toset([])
   name                 = "${var.name}/${each.value}"
   image_tag_mutability = "IMMUTABLE"
 
