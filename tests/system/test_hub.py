@@ -25,7 +25,7 @@ START_CLUSTER = "from vadose.access import cluster\nc = cluster.connect(1)\nprin
 
 def test_everything_answers_and_listens_on_loopback_only(hub):
     status = json.loads(vadose("hub", "status", "--json", "--state-dir", str(hub.state)).stdout)
-    assert status["health"] == {"hub": True, "gateway": True, "catalog": True, "store": True}
+    assert status["health"] == dict.fromkeys(("hub", "gateway", "catalog", "citizen", "store"), True)
     ours = {p.pid for p in hub.processes()}
     open_to = {c.laddr.ip for c in psutil.net_connections("inet") if c.pid in ours and c.status == psutil.CONN_LISTEN}
     assert open_to
@@ -144,6 +144,7 @@ def test_killed_services_come_back(hub):
     for words, name in (
         ("vadose.hub.proxy", "hub"),
         ("vadose.hub.stacapi", "catalog"),
+        ("vadose.hub.citizen", "citizen"),
         ("dask_gateway_server", "gateway"),
         ("weed", "store"),
     ):

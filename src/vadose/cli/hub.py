@@ -185,6 +185,7 @@ def _show(state, record: dict[str, Any]) -> None:
         secret = "(shown by `vadose hub status`)" if DETACHED in os.environ else passwords[user]
         click.echo(f"  user      {user}    password  {secret}")
     click.echo(f"  catalog   {record['url']}services/stac/browse")
+    click.echo(f"  citizen   {record['url']}services/citizen/")
     click.echo(f"  store     {record['store']}")
     click.echo(f"  logs      {state.logs}\n")
 
@@ -254,7 +255,7 @@ def _has(state, hub: dict[str, Any]) -> bool:
 @click.option("-n", "--lines", default=50, show_default=True, help="Lines from the end.")
 @STATE
 def logs(name: str | None, follow: bool, lines: int, state_dir: Path | None) -> None:
-    """Show the log of a service (hub, gateway, proxy, catalog, store, supervisor), or of all.
+    """Show the log of a service (hub, gateway, proxy, catalog, citizen, store, supervisor), or of all.
 
     The hub starts gateway and proxy: what they say stands in its log.
     """

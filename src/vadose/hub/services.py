@@ -112,6 +112,22 @@ def catalog_service(state: State, ports: dict[str, int]) -> Service:
     return Service("stac", command, f"http://127.0.0.1:{ports['stac']}/services/stac/")
 
 
+def citizen_service(state: State, ports: dict[str, int]) -> Service:
+    """The form for citizens' observations, which asks the hub who somebody is."""
+    place = "/services/citizen"
+    command = [sys.executable, "-m", "vadose.hub.citizen", "--port", str(ports["citizen"]),
+               "--folder", str(state.root / "citizen"), "--prefix", place]  # fmt: skip
+    environment = {
+        "JUPYTERHUB_API_TOKEN": state.secret("citizen-token"),
+        "JUPYTERHUB_API_URL": f"http://127.0.0.1:{ports['hub']}/hub/api",
+        "JUPYTERHUB_SERVICE_NAME": "citizen",
+        "JUPYTERHUB_SERVICE_PREFIX": f"{place}/",
+        "JUPYTERHUB_CLIENT_ID": "service-citizen",
+        "JUPYTERHUB_OAUTH_ACCESS_SCOPES": '["access:services!service=citizen"]',
+    }
+    return Service("citizen", command, f"http://127.0.0.1:{ports['citizen']}{place}/health", environment)
+
+
 def jupyterhub(
     state: State,
     ports: dict[str, int],
@@ -157,10 +173,12 @@ def jupyterhub(
         "ports": ports,
         "users": users,
         "unix_users": unix_users,
-        "groups": {"cluster-users": cluster_users} if cluster_users else {},
+        # This hub has no administrators: who is named first decides about citizens' observations.
+        "groups": {"citizen-moderators": users[:1]} | ({"cluster-users": cluster_users} if cluster_users else {}),
         "cluster_group": "cluster-users" if cluster_users else None,
         "login_notice": notice,
         "stac_token": state.secret("stac-token"),
+        "citizen": {"token": state.secret("citizen-token")},
         "notebooks": str(notebooks_folder() or ""),
         "template_paths": [str(files / "templates")],
         "jupyter_config": str(files / "jupyter"),
@@ -212,6 +230,8 @@ def health(record: dict[str, Any]) -> dict[str, bool]:
         "gateway": f"{record['url']}services/dask-gateway/api/health",
         "catalog": f"http://127.0.0.1:{record['ports']['stac']}/services/stac/",
     }
+    if "citizen" in record["ports"]:  # a hub that was started before there was one
+        places["citizen"] = f"http://127.0.0.1:{record['ports']['citizen']}/services/citizen/health"
     if record["store"] != "plain files":
         places["store"] = f"http://127.0.0.1:{record['ports']['s3']}/"
     return {name: answers(place) for name, place in places.items()}

@@ -20,7 +20,7 @@ from vadose.errors import PlatformError
 
 #: Bytes that must be free before the demo world is written: it takes a quarter of that, logs and homes the rest.
 DISK_NEEDED = 1_000_000_000
-PORT_NAMES = ("public", "hub", "proxy", "gateway", "gateway_api", "stac", "s3_master", "s3_volume", "s3_filer", "s3")
+PORT_NAMES = ("public", "hub", "proxy", "gateway", "gateway_api", "stac", "citizen", "s3_master", "s3_volume", "s3_filer", "s3")  # fmt: skip
 #: SeaweedFS answers gRPC on each of its ports plus this.
 GRPC_OFFSET = 10_000
 
@@ -49,6 +49,8 @@ class State:
             self.root.mkdir(parents=True, exist_ok=True)
             for name in ("logs", "home", "s3", "catalog", "clusters"):
                 (self.root / name).mkdir(exist_ok=True)
+            # Observations with exact places and the secret of the pseudonyms: for whoever runs the hub, not for its Unix users.
+            (self.root / "citizen").mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise PlatformError(
                 f"cannot write the state folder {self.root}: {error.strerror}; choose another with --state-dir"

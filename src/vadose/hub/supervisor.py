@@ -130,7 +130,7 @@ class Supervisor:
             store=store,
             notice=self._notice(),
         )
-        self._launch(hub)
+        self._launch(services.citizen_service(self.state, self.ports), hub)
         if not listens(self.ports["public"], self.hub_id):
             # Two hubs started at the same moment can choose the same port, and then the other one's page answers.
             raise PlatformError(f"port {self.ports['public']}: address already in use by another program")
@@ -140,23 +140,23 @@ class Supervisor:
             return "Each user is a Unix user of this machine."
         return "Everybody on this hub shares one Unix account of this machine: people who log in can read each other's files."
 
-    def _launch(self, service: services.Service) -> None:
-        self.tell(f"starting {service.name}")
-        child = Child(service, self._spawn(service), [])
-        self.children[service.name] = child
-        self._await(child)
+    def _launch(self, *together: services.Service) -> None:
+        for service in together:
+            self.tell(f"starting {service.name}")
+            self.children[service.name] = Child(service, self._spawn(service), [])
+        for service in together:
+            self._await(self.children[service.name])
 
     def _spawn(self, service: services.Service) -> subprocess.Popen:
+        mine = {k: v for k, v in os.environ.items() if k not in ("JUPYTERHUB_API_TOKEN", "AWS_PROFILE")}
         environment = {
-            **os.environ,
+            **mine,
             **service.environment,
             ID_VARIABLE: self.hub_id,
             "PYTHONUNBUFFERED": "1",
             "NO_PROXY": "127.0.0.1,localhost",
             "no_proxy": "127.0.0.1,localhost",
         }
-        for name in ("JUPYTERHUB_API_TOKEN", "AWS_PROFILE"):
-            environment.pop(name, None)
         with open(self.state.logs / f"{service.name}.log", "ab") as log:
             return subprocess.Popen(
                 service.command,

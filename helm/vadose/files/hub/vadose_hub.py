@@ -219,6 +219,10 @@ def configure_local(c, settings):
         },
         {"name": CATALOG, "url": f"http://127.0.0.1:{ports['stac']}", "display": True, "api_token": settings["stac_token"]},
     ]
+    if settings.get("citizen"):
+        c.JupyterHub.services.append(
+            {"name": "citizen", "url": f"http://127.0.0.1:{ports['citizen']}", "display": True, "oauth_no_confirm": True, "api_token": settings["citizen"]["token"]}
+        )
 
 
 def configure_kubernetes(c, settings):
