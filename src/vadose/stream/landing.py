@@ -143,6 +143,7 @@ def _listing(places: Iterable[str | Path], storage_options: dict | None):
             import fsspec
 
             fs, root = fsspec.core.url_to_fs(place, **(storage_options or {}))
+            fs.invalidate_cache()  # what a watch saw an hour ago is not what is there now
             found = fs.find(root, detail=True)
             for address in sorted(a for a in found if a.lower().endswith(SUFFIXES)):
                 info = found[address]
