@@ -177,8 +177,8 @@ def hub(tmp_path_factory) -> Any:
         stop(hub)
 
 
-def wait_for(condition, *, timeout: float = 60, what: str = "the condition") -> None:
+def wait_for(condition, *, timeout: float = 60, what: str = "the condition", every: float = 0.3) -> None:
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not come within {timeout} s"
-        time.sleep(0.3)
+        time.sleep(every)

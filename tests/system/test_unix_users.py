@@ -140,8 +140,12 @@ def server(hub: Hub, user: str) -> requests.Session:
     session = hub.login(user)
     session.get(f"{hub.url}/hub/spawn/{user}")
     page, status = f"{hub.url}/user/{user}/lab", f"{hub.url}/user/{user}/api/status"
-    # The page goes through the server's own login; only then does its interface answer.
-    wait_for(lambda: session.get(page).ok and session.get(status).status_code == 200, timeout=300, what="the server")
+    # The page goes through the server's own login; only then does its interface answer. Each question costs the hub time
+    # that the server's start needs.
+    wait_for(
+        lambda: session.get(page).ok and session.get(status).status_code == 200,
+        timeout=300, what="the server", every=1.5,
+    )  # fmt: skip
     return session
 
 
