@@ -21,6 +21,7 @@ MATRIX_STYLE = """
 .matrix td{padding:0;text-align:center}.matrix td a,.matrix td span{display:block;padding:.4rem .7rem;color:inherit;text-decoration:none;font-variant-numeric:tabular-nums}.matrix td a:hover,.matrix td a:focus-visible{text-decoration:underline}
 .matrix thead th{position:sticky;top:0;background:var(--paper);text-align:center}.matrix tbody th{position:sticky;left:0;background:var(--paper);font-weight:500;white-space:normal;min-width:7rem}
 .matrix .top th{font-weight:700}.key{display:flex;gap:.4rem;align-items:center;font-size:.88rem;color:var(--soft);flex-wrap:wrap}.key i{width:1.6rem;height:1rem;display:inline-block}
+th.t{text-align:left}.matrix{font-size:.88rem}.matrix thead th{padding:.35rem .4rem}.matrix tbody td a,.matrix tbody td span{padding:.4rem .45rem}
 figure.fits img{width:auto;max-width:100%}
 """
 #: Dark to light, in the order of luminance: reads in gray and by color-blind eyes.
@@ -36,8 +37,8 @@ METHOD = (
     "nearest center. Scores lie between 0 and 1; 1 is best. <b>mean</b>: exp(−|bias| / s) with s the standard deviation in time of the reference; <b>departures</b>: exp(−centered RMS error / s), "
     "or, in scheme <code>vadose</code>, both against the error that 70 % of cells of the region stay below, beyond the reference's uncertainty; <b>season</b>: (1 + cos(2π shift / 365)) / 2; "
     "<b>pattern</b>: 2 (1 + R) / (σ + 1/σ)²; <b>year to year</b>, <b>memory</b>: likeness of the size and of the e-folding time of departures from the mean cycle; <b>values</b>: Hellinger likeness of "
-    "distributions; <b>coverage</b>: share of the reference's area where the model has values (Collier et al. 2018, doi:10.1029/2018MS001354). Intervals hold 90 % of draws that take blocks of cells "
-    "with replacement and move the reference within its standard error. <i>season and latitude</i> is what knowing only the mean year of each parallel would score: a model below it adds nothing."
+    "distributions; <b>coverage</b>: share of the reference's area where the model has values (Collier et al. 2018, doi:10.1029/2018MS001354). Intervals are the spread of 90 % of draws that take blocks of cells "
+    "with replacement and move the reference within its standard error, laid around the score. <i>season and latitude</i> is what knowing only the mean year of each parallel would score: a model below it adds nothing."
 )
 
 
@@ -199,7 +200,7 @@ def _leaf(page, facts, tables, folder) -> str:
             continue
         out.append(f"<h3>Against {escape(reference)}</h3>")
         for n, region in enumerate(dict.fromkeys(one.region)):
-            table = _scores(one[one.region == region])
+            table = _scores(one[one.region == region], page["variable"])
             out.append(table if n == 0 else f"<details><summary>Region: {escape(region)}</summary>{table}</details>")
         out.append(_maps(page, reference, facts, folder))
         out.append(_curves(page, reference, tables))
@@ -219,7 +220,7 @@ def _leaf(page, facts, tables, folder) -> str:
     return "".join(out) + "</section>"
 
 
-def _scores(part: pd.DataFrame) -> str:
+def _scores(part: pd.DataFrame, variable: str) -> str:
     scored = part[part.kind == "score"]
     statistics = [s for s in WORDS if s in set(scored.statistic)]
     wide = scored.set_index(["model", "statistic"])
@@ -238,7 +239,7 @@ def _scores(part: pd.DataFrame) -> str:
     head = "".join(f'<th scope="col">{WORDS[s]}</th>' for s in statistics)
     shown = f'<div class="table" tabindex="0" role="region" aria-label="scores"><table class="matrix"><thead><tr><td></td>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
     figure = figures.intervals(scored[scored.statistic == "overall"])
-    more = _quantities(part[part.kind == "quantity"])
+    more = _quantities(part[part.kind == "quantity"], variable)
     caption = "Overall score with the interval of 90 % (or the spread of runs of an ensemble)."
     return (
         shown
@@ -251,9 +252,11 @@ def _scores(part: pd.DataFrame) -> str:
     )
 
 
-def _quantities(part: pd.DataFrame) -> str:
+def _quantities(part: pd.DataFrame, variable: str) -> str:
     if part.empty:
         return ""
+    shown = [figures.for_eyes(variable, str(u)) for u in part.units]
+    part = part.assign(value=part.value * [f for f, _ in shown], units=[u for _, u in shown])
     wide = part.pivot_table(index="statistic", columns="model", values="value", sort=False)
     units = part.drop_duplicates("statistic").set_index("statistic").units
     head = "".join(f"<th>{escape(str(m))}</th>" for m in wide.columns)
@@ -269,10 +272,11 @@ def _maps(page, reference, facts, folder) -> str:
     data = {m["model"]: xr.open_zarr(folder / m["path"], consolidated=False) for m in entries}
     if not data:
         return ""
-    image = figures.biases(data)
     first = next(iter(data.values()))
-    caption = f"{escape(reference)}: mean, and bias (model − reference) of each model [{escape(first.attrs['units'])}], {first.attrs['period']}, {first.attrs['months']} months. Gray: not in both. Made by <code>{escape(facts['command'])}</code>"
-    return f'<figure><img src="{image}" alt="maps of {escape(reference, quote=True)} and of the bias of each model"><figcaption>{caption}</figcaption></figure>'
+    factor, units = figures.for_eyes(page["variable"], first.attrs["units"])
+    image = figures.biases(data, factor, units)
+    caption = f"{escape(reference)}: mean, and bias (model − reference) of each model [{escape(units)}], {first.attrs['period']}, {first.attrs['months']} months. Gray: not in both. Made by <code>{escape(facts['command'])}</code>"
+    return f'<figure class="wide"><img src="{image}" alt="maps of {escape(reference, quote=True)} and of the bias of each model"><figcaption>{caption}</figcaption></figure>'
 
 
 def _curves(page, reference, tables) -> str:
@@ -303,7 +307,7 @@ def _curves(page, reference, tables) -> str:
         )
         caption = f"{escape(relation.replace('_', ' '))}, region {escape(region)}: mean response with the interval of 90 %; only bins that hold 0.3 % of the samples. Samples are cells and months of the mean year."
         out.append(
-            f'<h3>{escape(relation.replace("_", " "))}</h3><figure><img src="{image}" alt="response curves of reference and models"><figcaption>{caption}</figcaption></figure><div class="table" tabindex="0"><table class="matrix"><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+            f'<h3>{escape(relation.replace("_", " "))}</h3><figure class="wide"><img src="{image}" alt="response curves of reference and models"><figcaption>{caption}</figcaption></figure><div class="table" tabindex="0"><table class="matrix"><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
         )
     interactions = tables.get("interactions")
     if interactions is not None and len(interactions):
@@ -324,7 +328,7 @@ def _curves(page, reference, tables) -> str:
                 for r in i.to_dict("records")
             )
             out.append(
-                f'<h3>Two drivers</h3><div class="table"><table><thead><tr><th>source</th><th>response and drivers</th><th>variance explained by both</th><th>of it, by their interaction</th><th>correlation with the first, given the second</th></tr></thead><tbody>{rows}</tbody></table></div>'
+                f'<h3>Two drivers</h3><div class="table"><table><thead><tr><th>source</th><th class="t">response and drivers</th><th>variance explained by both</th><th>of it, by their interaction</th><th>correlation with the first, given the second</th></tr></thead><tbody>{rows}</tbody></table></div>'
             )
     return "".join(out)
 

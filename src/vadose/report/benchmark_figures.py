@@ -12,6 +12,13 @@ import xarray as xr
 from vadose.report.figures import COLORS, _png, _start
 
 
+def for_eyes(variable: str, units: str) -> tuple[float, str]:
+    """Factor and unit in which people read a variable: a day's water in mm, a day's carbon in g, not a second's in kg."""
+    if units != "kg m-2 s-1":
+        return 1.0, units
+    return (86400.0, "mm d-1") if variable.endswith("_flux") else (86400.0 * 1000.0, "g m-2 d-1")
+
+
 def _draw(axis: Any, field: xr.DataArray, **style: Any) -> Any:
     axis.set_facecolor("0.88")
     if field.ndim == 2:
@@ -29,8 +36,9 @@ def _draw(axis: Any, field: xr.DataArray, **style: Any) -> Any:
     )
 
 
-def biases(data: Mapping[str, xr.Dataset]) -> str:
-    """The reference's mean and each model's bias, the biases on one scale centered on zero."""
+def biases(data: Mapping[str, xr.Dataset], factor: float, units: str) -> str:
+    """The reference's mean and each model's bias, the biases on one scale centered on zero; values times `factor` are in `units`."""
+    data = {name: one[["reference_mean", "bias"]] * factor for name, one in data.items()}
     plt = _start()
     count = 1 + len(data)
     columns = min(3, count)
@@ -46,7 +54,6 @@ def biases(data: Mapping[str, xr.Dataset]) -> str:
     )
     for axis in axes.flat[count:]:
         axis.set_visible(False)
-    units = next(iter(data.values())).attrs["units"]
     whole = [d.bias.values.ravel() for d in data.values()]
     most = float(np.nanpercentile(np.abs(np.concatenate(whole)), 98)) or 1.0
     widest = max(data.values(), key=lambda d: int(d.reference_mean.notnull().sum()))
@@ -90,6 +97,11 @@ def curves(table: pd.DataFrame) -> str:
     """Response curves of the reference (black, with its band) and of every model."""
     plt = _start()
     figure, axis = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
+    relation = str(table["relation"].iloc[0])
+    response, driver = relation.split(" by ")
+    down, driver_units = for_eyes(driver, table["driver_units"].iloc[0])
+    up, response_units = for_eyes(response, table["response_units"].iloc[0])
+    table = table.assign(driver=table["driver"] * down, **{k: table[k] * up for k in ("response", "low", "high")})
     models = list(dict.fromkeys(table["model"]))
     reference = table[(table["source"] == "reference") & (table["model"] == models[0])].dropna(subset=["response"])
     axis.fill_between(reference["driver"], reference["low"], reference["high"], color="black", alpha=0.15, lw=0)
@@ -109,11 +121,8 @@ def curves(table: pd.DataFrame) -> str:
             ms=3.5,
             label=name,
         )
-    relation = str(table["relation"].iloc[0])
-    response, driver = (w.replace("_", " ") for w in relation.split(" by "))
-    axis.set(
-        xlabel=f"{driver} [{table['driver_units'].iloc[0]}]", ylabel=f"{response} [{table['response_units'].iloc[0]}]"
-    )
+    names = [w.replace("_", " ") for w in (driver, response)]
+    axis.set(xlabel=f"{names[0]} [{driver_units}]", ylabel=f"{names[1]} [{response_units}]")
     axis.legend(frameon=False, ncol=2, fontsize=8.5)
     return _png(figure)
 
