@@ -126,7 +126,11 @@ class Hub:
 
 
 def start(state: Path, *options: str, python: str = sys.executable) -> Hub:
-    vadose("hub", "up", "--background", "--state-dir", str(state), *options, python=python)
+    try:
+        vadose("hub", "up", "--background", "--state-dir", str(state), *options, python=python, timeout=600)
+    except BaseException:
+        vadose("hub", "stop", "--state-dir", str(state), check=False)
+        raise
     hub = Hub(state)
     hub.record = json.loads(vadose("hub", "status", "--json", "--state-dir", str(state)).stdout)
     return hub
