@@ -127,6 +127,30 @@ def test_tower_files_read_as_ameriflux_base(truth, tmp_path):
     np.testing.assert_allclose(table["SWC_1_1_1"] / 100, tower.soil_moisture, atol=1e-5)
 
 
+def test_half_hours_keep_the_mean_of_their_day_and_are_read_back(truth, tmp_path):
+    """What a file of half hours says of a day, averaged, is what the daily tower says; rain is a sum over the half hour."""
+    from vadose.products import ameriflux
+
+    towers = stations.flux_towers(truth, 2)
+    halves = stations.half_hourly(towers)
+    assert halves.sizes["time"] == 48 * towers.sizes["time"]
+    for name in towers.data_vars:
+        np.testing.assert_allclose(halves[name].resample(time="D").mean(), towers[name], rtol=1e-5, atol=1e-12)
+    sunny = halves.net_radiation.groupby("time.hour").mean(...)
+    assert float(sunny.sel(hour=12)) > 100 > 0 > float(sunny.sel(hour=2))
+    path = tmp_path / "AMF_SY-T01_BASE_HH_1-5.csv"
+    layouts.write_ameriflux(halves.isel(station=1), path)
+    first, second = path.read_text().splitlines()[3:5]
+    assert first.startswith("201705010000,201705010030,")
+    assert second.startswith("201705010030,201705010100,")
+    read = ameriflux.open(path).isel(station=0).resample(time="D").mean()
+    wanted = towers.isel(station=1)
+    np.testing.assert_array_equal(read.time, wanted.time)
+    np.testing.assert_allclose(read.soil_moisture, wanted.soil_moisture, atol=1e-5)
+    np.testing.assert_allclose(read.latent_heat_flux, wanted.latent_heat_flux, atol=0.01)
+    np.testing.assert_allclose(read.precipitation_flux * 86400, wanted.precipitation_flux * 86400, atol=0.01)
+
+
 def test_the_demo_archive_survives_an_interruption(tmp_path, monkeypatch):
     demo = importlib.import_module("vadose.world.demo")
     small = world.make((-100.0, 40.0, -96.0, 44.0), 1.0, "2017-05-01", "2017-05-10", seed=42)

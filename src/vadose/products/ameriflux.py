@@ -31,6 +31,8 @@ MISSING = -9999
 def open(path: str | Path, *, storage_options: dict | None = None) -> xr.Dataset:
     """One tower -> (time): the first sensor of each kind, -9999 as NaN, rain as a flux of the file's own step.
 
+    `time` is where each interval starts, in the tower's local standard time: files do not tell how far that is from UTC.
+
     Raises UnreadableFileError naming the file when the time stamps or all known columns are missing.
     """
     table = tables.read(

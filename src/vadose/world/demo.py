@@ -134,10 +134,10 @@ def _plan(world: xr.Dataset, scratch: Path) -> Iterator[tuple[str, Callable[...,
     for station in network.station.values:
         for name in layouts.ismn_names(network.sel(station=station)):
             yield f"ismn/{name}", lambda path, s=station, n=name: layouts.write_ismn(network.sel(station=s), n, path)
-    towers = stations.flux_towers(world, 3, rng=SEED)
+    towers = stations.half_hourly(stations.flux_towers(world, 3, rng=SEED))
     for tower in towers.station.values:
         yield (
-            f"ameriflux/AMF_{tower}_BASE_DD_1-5.csv",
+            f"ameriflux/AMF_{tower}_BASE_HH_1-5.csv",
             lambda path, t=tower: layouts.write_ameriflux(towers.sel(station=t), path),
         )
     yield (
@@ -222,7 +222,7 @@ COLLECTIONS: dict[str, tuple[str, str, str, tuple[str, ...], str]] = {
         "csv",
         "ameriflux",
         ("latent_heat_flux", "sensible_heat_flux", "net_radiation", "soil_moisture"),
-        "daily tower data in the layout of AmeriFlux BASE",
+        "half-hourly tower data in local standard time, in the layout of AmeriFlux BASE",
     ),
     "demo-truth": (
         "Demo: the truth",

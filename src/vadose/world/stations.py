@@ -110,6 +110,52 @@ def _plant(values, temperature, rng):
     return values, fault
 
 
+#: What a tower's fluxes come down to at night [W m-2].
+NIGHT = {
+    "net_radiation": -50.0,
+    "ground_heat_flux": -10.0,
+    "sensible_heat_flux": -15.0,
+    "latent_heat_flux": 0.0,
+    "gross_primary_productivity": 0.0,
+}
+STEPS = 48  # half hours of a day
+
+
+def half_hourly(towers: xr.Dataset) -> xr.Dataset:
+    """Daily towers (station, time) with a course over the day, in local standard time: every day's mean stays what it was.
+
+    Fluxes follow the sun between 6 and 18 h and rest at their night value (`NIGHT`; a day whose mean lies below it stays
+    level), air is warmest at 15 h, rain falls in one storm of two hours, and a day of the input is a day on the tower's clock.
+    """
+    days = towers.sizes["time"]
+    hour = (np.arange(STEPS) + 0.5) / 2.0
+    sun = np.clip(np.sin(np.pi * (hour - 6.0) / 12.0), 0.0, None)
+    sun /= sun.mean()
+    warmth = np.cos(2.0 * np.pi * (hour - 15.0) / 24.0)
+    begin = np.arange(days) * 17 % (STEPS - 4)
+    storm = (np.arange(STEPS) >= begin[:, None]) & (np.arange(STEPS) < begin[:, None] + 4)
+    out = xr.Dataset(
+        coords={
+            **{k: v for k, v in towers.coords.items() if "time" not in v.dims},
+            "time": np.repeat(towers.time.values, STEPS) + np.tile(np.arange(STEPS) * np.timedelta64(30, "m"), days),
+        },
+        attrs=towers.attrs,
+    )
+    for name, array in towers.data_vars.items():
+        mean = array.transpose("station", "time").values[..., None]
+        if name in NIGHT:
+            night = np.minimum(NIGHT[name], mean)
+            course = night + (mean - night) * sun
+        elif name == "precipitation_flux":
+            course = mean * storm * (STEPS / 4)
+        elif name == "air_temperature":
+            course = mean + 4.0 * warmth
+        else:
+            course = np.broadcast_to(mean, (*mean.shape[:2], STEPS))
+        out[name] = (("station", "time"), course.reshape(len(mean), -1), array.attrs)
+    return out
+
+
 def flux_towers(truth: xr.Dataset, n: int = 4, *, rng: Rng = 11) -> xr.Dataset:
     """Daily flux towers: energy balance, carbon and soil water at `n` cells (station, time), closure error 10 to 25 %."""
     rng = np.random.default_rng(rng)

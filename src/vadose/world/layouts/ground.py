@@ -53,14 +53,18 @@ def write_ismn(station: xr.Dataset, name: str, path: Path) -> None:
 
 
 def write_ameriflux(tower: xr.Dataset, path: Path) -> None:
-    """One tower as AmeriFlux BASE: two comment lines, paired time stamps, soil water in percent, -9999 for missing."""
+    """One tower as AmeriFlux BASE: two comment lines, paired time stamps, soil water in percent, -9999 for missing.
+
+    Time stamps are the tower's own, which the format has in local standard time; the step is that of `tower.time`.
+    """
     start = pd.DatetimeIndex(tower.time.values)
+    step = start[1] - start[0]
     table = pd.DataFrame(
         {
             "TIMESTAMP_START": start.strftime("%Y%m%d%H%M"),
-            "TIMESTAMP_END": (start + pd.Timedelta(days=1)).strftime("%Y%m%d%H%M"),
+            "TIMESTAMP_END": (start + step).strftime("%Y%m%d%H%M"),
             "TA_1_1_1": tower.air_temperature.values - 273.15,
-            "P_1_1_1": tower.precipitation_flux.values * 86400.0,
+            "P_1_1_1": tower.precipitation_flux.values * step.total_seconds(),
             "NETRAD_1_1_1": tower.net_radiation.values,
             "G_1_1_1": tower.ground_heat_flux.values,
             "LE_1_1_1": tower.latent_heat_flux.values,
