@@ -311,13 +311,12 @@ def wave(lat, lon):
     return 0.25 + 0.1 * np.sin(np.deg2rad(2 * lat)) + 0.05 * np.cos(np.deg2rad(3 * lon)) * np.cos(np.deg2rad(lat))
 
 
-@pytest.mark.parametrize("dim", ["lndgrid", "ncol"])
-def test_a_history_on_the_real_ne30pg3_mesh_is_sampled_at_the_nearest_cell(mesh, tmp_path, dim):
+def test_a_history_on_the_real_ne30pg3_mesh_is_sampled_at_the_nearest_cell(mesh, tmp_path):
     """Every cell of a 5 degree grid takes the mesh cell nearest on the sphere, worked out here by all distances."""
     lat, lon = mesh
     assert lat.size == 48600
     season = 0.04 * np.cos(2 * np.pi * np.arange(12) / 12)[:, None]
-    history(tmp_path / "case.elm.h0.nc", lat, lon, wave(lat, lon) + season + 0.03, dim=dim)
+    history(tmp_path / "case.elm.h0.nc", lat, lon, wave(lat, lon) + season + 0.03)
     rows, columns = np.arange(-87.5, 90, 5.0), np.arange(-177.5, 180, 5.0)
     a, o = (v.ravel() for v in np.meshgrid(rows, columns, indexing="ij"))
     times = pd.date_range("2001-01-01", periods=12, freq="MS")
@@ -343,7 +342,7 @@ pages:
 """,
     )
     unit = [np.stack([np.cos(p) * np.cos(q), np.cos(p) * np.sin(q), np.sin(p)]) for p, q in (np.deg2rad([lat, lon]), np.deg2rad([a, o]))]  # fmt: skip
-    nearest = (unit[1].T @ unit[0]).argmax(axis=1)
+    nearest = np.concatenate([(row.T @ unit[0]).argmax(axis=1) for row in np.split(unit[1], rows.size, axis=1)])
     difference = wave(lat, lon)[nearest] + 0.03 - wave(a, o)
     weight = np.diff(np.sin(np.deg2rad(np.arange(-90, 91, 5.0)))).repeat(columns.size)
     for region, inside in (("all", np.abs(a) <= 90), ("tropics", np.abs(a) <= 23.5)):
@@ -360,7 +359,9 @@ def test_land_only_cells_of_a_mesh_count_by_their_share_of_land(mesh, tmp_path):
     season = 0.04 * np.cos(2 * np.pi * np.arange(12) / 12)[:, None]
     error = np.where(lon < 180.0, 0.02, 0.06)
     share = np.where(lon < 180.0, 1.0, 0.25)
-    history(tmp_path / "case.elm.h0.nc", lat, lon, 0.25 + season + error, extra={"landfrac": ("lndgrid", share)})
+    history(
+        tmp_path / "case.elm.h0.nc", lat, lon, 0.25 + season + error, dim="ncol", extra={"landfrac": ("ncol", share)}
+    )
     rows, columns = np.arange(-87.5, 90, 5.0), np.arange(-177.5, 180, 5.0)
     times = pd.date_range("2001-01-01", periods=12, freq="MS")
     flat_field = np.broadcast_to((0.25 + season)[..., None], (12, rows.size, columns.size))
@@ -429,3 +430,67 @@ pages:
     for model, planted in (("elm", 0.02), ("zarr", -0.01)):
         assert quantity(scores, "Soil", "bias", model=model) == pytest.approx(planted, abs=1e-6)
         assert quantity(scores, "Soil", "reference_mean", model=model) == pytest.approx(0.25, abs=1e-3)
+
+
+#: What answers to soil moisture in the files below: CMIP6 variable, units, value at no water and slope a m3 m-3.
+ANSWERS = {
+    "gpp": ("kg m-2 s-1", 1e-8, 2e-7),
+    "evspsbl": ("kg m-2 s-1", 1e-6, 8e-5),
+    "hfls": ("W m-2", 20.0, 200.0),
+    "hfss": ("W m-2", 80.0, -200.0),
+    "pr": ("kg m-2 s-1", 0.0, 2e-4),
+    "tas": ("K", 300.0, -40.0),
+    "mrro": ("kg m-2 s-1", 0.0, 3e-5),
+    "ra": ("kg m-2 s-1", 1e-8, 5e-8),
+    "rh": ("kg m-2 s-1", 2e-8, 7e-8),
+}
+
+
+def test_every_variable_that_goes_with_soil_moisture_has_the_curve_that_was_planted(tmp_path):
+    """Lines planted in CMIP6 files come back as response curves; respiration is the sum of two files, the fraction of two fluxes."""
+    rng = np.random.default_rng(1)
+    times = pd.date_range("2001-01-01", periods=12, freq="MS")
+    coords = {"time": times, "lat": np.arange(20) + 0.5, "lon": np.arange(30) + 0.5}
+    water = rng.uniform(0.1, 0.4, (12, 20, 30))
+
+    def save(name, units, values):
+        data = {name: (("time", "lat", "lon"), values, {"units": units})}
+        xr.Dataset(data, coords=coords).to_netcdf(tmp_path / f"{name}_model.nc")
+
+    save("mrsos", "kg m-2", 100.0 * water)
+    for name, (units, start, slope) in ANSWERS.items():
+        save(name, units, start + slope * water)
+    source = f"{{files: {tmp_path}/*_model.nc, product: cmip6}}"
+    answers = {
+        "gross_primary_productivity": ANSWERS["gpp"][1:],
+        "evapotranspiration_flux": ANSWERS["evspsbl"][1:],
+        "evaporative_fraction": (0.2, 2.0),  # (20 + 200 w) / 100
+        "precipitation_flux": ANSWERS["pr"][1:],
+        "air_temperature": ANSWERS["tas"][1:],
+        "runoff_flux": ANSWERS["mrro"][1:],
+        "heterotrophic_respiration": ANSWERS["rh"][1:],
+        "ecosystem_respiration": (3e-8, 12e-8),
+    }
+    listed = "".join(f"      {name}:\n" for name in answers)
+    (tmp_path / "recipe.yaml").write_text(
+        f"""\
+title: what goes with water
+draws: 0
+models:
+  M: {source}
+pages:
+  Soil:
+    variable: soil_moisture
+    layer: [0.0, 0.1]
+    references:
+      R: {source}
+    relationships:
+{listed}"""
+    )
+    curves = pd.read_parquet(run(tmp_path / "recipe.yaml", tmp_path / "out") / "tables" / "curves.parquet")
+    width = (water.max() - water.min()) / 25
+    for name, (start, slope) in answers.items():
+        one = curves[(curves.relation == f"{name} by soil_moisture") & (curves.source == "model")].dropna()
+        assert len(one) >= 20, name
+        expected = start + slope * one.driver
+        assert np.abs(one.response - expected).max() < 0.3 * width * abs(slope), name

@@ -224,7 +224,8 @@ def test_uncertainty_of_the_reference_forgives_errors_inside_it_and_widens_the_i
         row = frame[(frame.statistic == "bias") & (frame.kind == "score")].iloc[0]
         width[k] = row.high - row.low
         assert row.low <= row.value <= row.high
-        assert row.low >= 0.0 and row.high <= 1.0
+        assert row.low >= 0.0
+        assert row.high <= 1.0
     assert width["doubtful"] > 3 * width["sure"]
 
 
