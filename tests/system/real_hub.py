@@ -78,7 +78,8 @@ class Hub:
 
     def log(self) -> str:
         """The last of what the hub wrote, for the message of a test that fails."""
-        return (self.state / "logs" / "hub.log").read_text(errors="replace")[-3000:]
+        path = self.state / "logs" / "hub.log"
+        return path.read_text(errors="replace")[-3000:] if path.exists() else "it has no log yet"
 
     def token(self, user: str) -> str:
         session = self.login(user)

@@ -231,7 +231,7 @@ def test_an_ordinary_user_gets_the_whole_platform_and_the_login_page_says_who_sh
             cwd="/",
             check=False,
         )
-        assert up.returncode == 0, up.stdout + up.stderr
+        assert up.returncode == 0, up.stdout + up.stderr + Hub(state).log()
         status = subprocess.run(
             [*command, "status", "--json", "--state-dir", str(state)],
             capture_output=True,
