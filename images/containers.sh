@@ -33,3 +33,9 @@ CONF
   fi
   export engine cache
 }
+
+# Every file of an image, one a line: its bytes and its folder. Sums what files hold, name by name, not what a disk takes for them: blocks,
+# links and the engine's own counting differ from one storage driver and file system to the next.
+files_of() {
+  "$engine" run --rm --network=none --user 0 --entrypoint find "$1" / -xdev -type f -printf '%s %h\n'
+}
