@@ -15,7 +15,7 @@ from real_hub import QUIET, wait_for
 
 from vadose.hub.services import health
 
-pytestmark = [pytest.mark.hub, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.hub, pytest.mark.timeout(1200)]
 
 STUDY = """\
 title: A summer of the synthetic Earth
@@ -106,12 +106,12 @@ def test_killed_during_a_study_the_run_ends_right_or_says_so_and_a_second_run_co
     )
     try:
         # Mid-run: the first source is done, the others are still to be read by the workers from the store.
-        wait_for(lambda: list((output / "steps").glob("prepare-*.nc")) or process.poll() is not None, timeout=200)
+        wait_for(lambda: list((output / "steps").glob("prepare-*.nc")) or process.poll() is not None, timeout=400)
         assert process.poll() is None, process.communicate()[1][-2000:]
         killed = victims(hub, words)
         assert killed, words
         killed[0].send_signal(signal.SIGKILL)
-        _, errors = process.communicate(timeout=240)
+        _, errors = process.communicate(timeout=400)
     finally:
         if process.poll() is None:
             process.kill()

@@ -18,7 +18,7 @@ from real_hub import QUIET, Hub, start, stop, wait_for, with_small_world, with_s
 
 from vadose.hub.unixusers import first_closed
 
-pytestmark = [pytest.mark.hub, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.hub, pytest.mark.timeout(1200)]
 PUPILS = ("vdstanna", "vdstbert")
 PROBE = "vdstprobe"
 ROOT = Path(__file__).parents[2]
@@ -227,7 +227,7 @@ def test_an_ordinary_user_gets_the_whole_platform_and_the_login_page_says_who_sh
             [*command, "up", "--background", "--state-dir", str(state)],
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             cwd="/",
             check=False,
         )
