@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from vadose import qc, stream
 from vadose.cli.stream import command
+from vadose.stream import latency, text
 from vadose.stream import network as maker
-from vadose.stream import text
 from vadose.stream.flags import CLOCK, DROPPED
 from vadose.stream.formats import _digits, read
 from vadose.stream.ingest import bad_rows
@@ -138,6 +138,12 @@ def test_l2_means_and_plot_means_are_the_means_of_the_rows_without_doubt(network
     assert len(kept) == len(expected)
     np.testing.assert_allclose(kept.to_numpy(), expected.to_numpy(), rtol=1e-12)
     assert len(found) == 4 * (365 * 1440 // minutes), "the axis is complete"
+    # The check table asks for the annual cycle. With one year it is the median of that time of day within seven days.
+    one = found[found["sensor"] == found["sensor"].iloc[0]].set_index("time")
+    at = one.index[(one["n_avg"] > 0).to_numpy()][len(one[one["n_avg"] > 0]) // 2]
+    near = one["value"].mask(one["interpolated"] == 1).reindex(at + np.arange(-7, 8) * pd.Timedelta(1, "D"))
+    assert one["annual_cycle"].loc[at] == pytest.approx(np.nanmedian(near), rel=1e-12)
+    assert one["annual_cycle"].isna().any(), "nothing where nothing was measured in that season"
     plot = pd.read_parquet(made / "data" / "S01_P1_2023_soil-temp-10cm_L2_plot-mean_v1-0.parquet")
     np.testing.assert_allclose(
         plot[plot["sensors"] == 4]["value"].to_numpy(), expected.unstack(0).mean(axis=1).to_numpy(), rtol=1e-12
@@ -247,3 +253,22 @@ def _toa5(time, values):
         path = Path(folder) / "a.dat"
         maker.write_toa5(path, "L", "TerosTableA", time, values)
         return path.read_bytes().rstrip().split(b"\r\n")
+
+
+def test_a_weak_battery_is_an_alarm_before_the_silence(network, toa5):
+    """BattV_Avg of the made-up loggers is 12.5 V. The limit is the variable table's low_bound, which a technician sets."""
+    root, raw, _ = network(days=3, observations=18 * 96 * 3)
+    tables = raw.parent / "metadata"
+    design = (tables / "design_table.csv").read_text().splitlines()
+    at = next(k for k, line in enumerate(design) if "BattV_Avg" in line and "TerosTableA" in line)
+    design[at] = "Net_S01_P1,TerosTableA,BattV_Avg,S01,P1,Datalogger,A,,,,battery-voltage,"
+    (tables / "design_table.csv").write_text("\n".join(design) + "\n")
+    variables = (tables / "variables_metadata.csv").read_text()
+    now = np.datetime64("2023-03-04T05:00")
+    for low, weak in (("11", False), ("12.6", True)):
+        row = f"Datalogger,BattV_Avg,battery-voltage,V,V,x * 1,{low},14,Battery of the logger\n"
+        (tables / "variables_metadata.csv").write_text(variables + row)
+        stream.run(root)
+        (state,) = latency.status(root, now=now)
+        assert (state.battery, state.silent, state.weak, state.alert) == (12.5, False, weak, weak)
+        assert ("battery 12.5 V, below 12.6" in latency.page(root, now=now).read_text()) == weak

@@ -160,6 +160,21 @@ def test_annual_cycle_is_the_median_of_the_season():
     assert np.abs(cycle[400:430] - value[400:430]).max() < 2 * 2 * np.pi / 365.25
 
 
+def test_the_annual_cycle_keeps_times_of_day_apart_and_reaches_over_the_turn_of_the_year():
+    """Mornings 1, evenings 3, one morning of a later year 9: the middle of fifteen mornings is 1; where no evening was, there is none."""
+    time = pd.date_range("2021-01-01", "2022-12-31 12:00", freq="12h").to_numpy()
+    morning = np.arange(time.size) % 2 == 0
+    value = np.where(morning, 1.0, 3.0)
+    value[time == np.datetime64("2022-01-01")] = 9.0
+    summer = (time > np.datetime64("2021-06-01")) & (time < np.datetime64("2021-09-01"))
+    value[(summer | (time > np.datetime64("2022-06-01"))) & ~morning] = np.nan
+    cycle = aggregate.annual_cycle(time, value)
+    assert (cycle[morning] == 1.0).all()
+    day = pd.DatetimeIndex(time).day_of_year
+    assert (cycle[~morning & (day < 150)] == 3.0).all()
+    assert np.isnan(cycle[~morning & (day > 165) & (day < 230)]).all()
+
+
 def test_plot_means_over_sensors():
     rows = pd.DataFrame(
         {

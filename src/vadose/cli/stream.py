@@ -78,6 +78,7 @@ def status(root: Path) -> None:
     for state in latency.status(root):
         click.echo(
             f"{'! ' if state.alert else '  '}{state.stream:40} {str(state.last)[:16]}  {state.hours_late:10.1f} h  {state.values:>12,} values"
+            + (f"  battery {state.battery:.1f} V, below {state.battery_low:g}" if state.weak else "")
         )
     click.echo(f"page: {latency.page(root)}")
 

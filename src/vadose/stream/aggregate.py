@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from vadose.stream.checks import medians
 from vadose.stream.flags import DROPPED
 
 STEPS = {"15min": np.timedelta64(15, "m"), "hourly": np.timedelta64(60, "m"), "daily": np.timedelta64(1440, "m")}
@@ -68,22 +69,20 @@ def fill_short_gaps(means: Means, max_gap: np.timedelta64) -> Means:
 
 
 def annual_cycle(time: np.ndarray, value: np.ndarray, *, window: int = 7) -> np.ndarray:
-    """Median of the same time of day within `window` days of the same day of the year, over all years; kept apart from the data."""
-    stamp = pd.DatetimeIndex(time)
-    day = stamp.day_of_year.to_numpy()
-    slot = (stamp.hour * 60 + stamp.minute).to_numpy()
-    out = np.full(value.shape, np.nan)
-    for s in np.unique(slot):
-        rows = np.flatnonzero(slot == s)
-        valid = rows[~np.isnan(value[rows])]
-        if not valid.size:
-            continue
-        for d in np.unique(day[rows]):
-            distance = np.abs(day[valid] - d)
-            near = valid[np.minimum(distance, 366 - distance) <= window]
-            if near.size:
-                out[rows[day[rows] == d]] = np.median(value[near])
-    return out
+    """Median of the same time of day within `window` days of the same day of the year, over all years; kept apart from the data.
+
+    `time` is a regular axis of whole minutes, as `bin_mean` gives it. NaN where no year has a value.
+    """
+    dates, row = np.unique(time.astype("datetime64[D]"), return_inverse=True)
+    slots, column = np.unique(time.astype("datetime64[m]") - dates[row], return_inverse=True)
+    days = pd.DatetimeIndex(dates).day_of_year.to_numpy()
+    by_date = np.full((dates.size, slots.size), np.nan)
+    by_date[row, column] = value
+    cycle = np.full((367, slots.size), np.nan)
+    for day in np.unique(days):
+        distance = np.abs(days - day)
+        cycle[day] = medians(by_date[np.minimum(distance, 366 - distance) <= window])[0]
+    return cycle[days[row], column]
 
 
 def aggregate(

@@ -30,7 +30,7 @@ def groups(time: np.ndarray, grouping: str) -> np.ndarray:
     return months.astype(np.int64) + later
 
 
-def _medians(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def medians(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Median and number of valid values of each column, missing values left out."""
     ordered = np.sort(values, axis=0)  # missing values go last
     n = np.sum(~np.isnan(values), axis=0)
@@ -54,9 +54,9 @@ def far_from_median(
         part = values[start:stop]
         if part.shape[0] < minimum:
             continue
-        middle, n = _medians(part)
+        middle, n = medians(part)
         distance = np.abs(part - middle)
-        spread = 1.4826 * _medians(distance)[0]
+        spread = 1.4826 * medians(distance)[0]
         limit = np.where((n >= minimum) & (spread > 0), threshold * spread, np.inf)
         with np.errstate(invalid="ignore"):
             out[start:stop] = distance > limit

@@ -11,12 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as compute
 
-from vadose.stream.ingest import bad_rows
+from vadose.stream.design import read_design
+from vadose.stream.ingest import bad_rows, settings
 from vadose.stream.table import Table
 
 #: Hours without data after which a stream is in alarm.
 LATE_HOURS = 6.0
+#: The research name of a logger's battery; its low_bound in the variable table is where an alarm begins.
+BATTERY = "battery-voltage"
+#: Older readings say nothing about a battery.
+RECENT = np.timedelta64(60, "D")
 
 
 @dataclass(frozen=True)
@@ -28,15 +34,27 @@ class StreamState:
     hours_late: float
     values: int
     months: dict[str, int]
+    battery: float = float("nan")  # newest reading [V], where the design table has one
+    battery_low: float = float("nan")
+
+    @property
+    def silent(self) -> bool:
+        """Nothing for longer than LATE_HOURS."""
+        return self.hours_late > LATE_HOURS
+
+    @property
+    def weak(self) -> bool:
+        """The battery is below its limit."""
+        return self.battery < self.battery_low
 
     @property
     def alert(self) -> bool:
-        """Silent for longer than LATE_HOURS."""
-        return self.hours_late > LATE_HOURS
+        """Somebody should look: silent, or about to be."""
+        return self.silent or self.weak
 
 
 def status(root: str | Path, *, now: np.datetime64 | None = None) -> list[StreamState]:
-    """State of every stream from the table's own statistics (no data are read), the latest first."""
+    """State of every stream from the table's own statistics (of data only the newest battery voltages are read), the latest first."""
     table = Table(root)
     if not table.exists():
         return []
@@ -47,14 +65,28 @@ def status(root: str | Path, *, now: np.datetime64 | None = None) -> list[Stream
         .to_pandas()
     )
     out = []
+    low, volts = _batteries(Path(root), table, moment - RECENT)
     for stream, rows in actions.groupby("partition.stream"):
         last = np.datetime64(
             rows["max.time"].max().tz_localize(None) if rows["max.time"].dt.tz is not None else rows["max.time"].max()
         )
         hours = float((moment - last) / np.timedelta64(1, "s")) / 3600
         months = {str(m): int(n) for m, n in zip(rows["partition.month"], rows["num_records"])}
-        out.append(StreamState(str(stream), last, hours, int(rows["num_records"].sum()), dict(sorted(months.items()))))
+        battery = volts.get(str(stream), float("nan"))
+        out.append(StreamState(str(stream), last, hours, int(rows["num_records"].sum()), dict(sorted(months.items())), battery, low))  # fmt: skip
     return sorted(out, key=lambda s: -s.hours_late)
+
+
+def _batteries(root: Path, table: Table, since: np.datetime64) -> tuple[float, dict[str, float]]:
+    """Where the alarm begins [V] and the newest voltage of each stream that has one; files without any are not opened."""
+    variables = read_design(settings(root)["design"]).variables
+    if BATTERY not in variables:
+        return float("nan"), {}
+    begin = pa.scalar(since.astype("datetime64[us]"), pa.timestamp("us")).cast(pa.timestamp("us", "UTC"))
+    wanted = (compute.field("variable") == BATTERY) & (compute.field("time") >= begin)
+    rows = table.read(columns=["stream", "time", "value"], filters=wanted).to_pandas()
+    newest = rows.dropna().sort_values("time").groupby("stream", observed=True)["value"].last()
+    return variables[BATTERY].low, {str(k): float(v) for k, v in newest.items()}
 
 
 def ago(hours: float) -> str:
@@ -64,6 +96,10 @@ def ago(hours: float) -> str:
     if hours < 48:
         return f"{hours:.1f} h"
     return f"{hours / 24:.0f} days" if hours < 24 * 730 else f"{hours / 24 / 365.25:.1f} years"
+
+
+def _weak(state: StreamState) -> str:
+    return f"<br>&#9888; battery {state.battery:.1f} V, below {state.battery_low:g}" if state.weak else ""
 
 
 def page(root: str | Path, *, now: np.datetime64 | None = None) -> Path:
@@ -81,7 +117,7 @@ def page(root: str | Path, *, now: np.datetime64 | None = None) -> Path:
         return f'<td class="m" style="background:rgba(0,70,120,{share:.2f})" title="{m}: {s.months.get(m, 0):,} values"></td>'
 
     rows = "".join(
-        f'<tr class="{"late" if s.alert else ""}"><td>{html.escape(s.stream)}</td><td>{"&#9888; " if s.alert else ""}{ago(s.hours_late)}</td>'
+        f'<tr class="{"late" if s.alert else ""}"><td>{html.escape(s.stream)}</td><td>{"&#9888; " if s.silent else ""}{ago(s.hours_late)}{_weak(s)}</td>'
         f"<td>{str(s.last)[:16].replace('T', ' ')}</td><td>{s.values:,}</td>{''.join(cell(s, m) for m in months)}</tr>"
         for s in states
     )
@@ -94,7 +130,7 @@ def page(root: str | Path, *, now: np.datetime64 | None = None) -> Path:
     text = f"""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>Sensor streams</title><style>
 body{{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1100px;color:#222}}.wide{{overflow-x:auto}}table{{border-collapse:collapse;font-size:13px}}td{{white-space:nowrap}}td:last-child:not(.m){{white-space:normal;min-width:14rem}}@media(max-width:700px){{body{{margin:1rem}}}}
 td,th{{padding:3px 10px;border-bottom:1px solid #ddd;text-align:left}}td.m{{padding:0;width:14px;border:1px solid #eee}}.late td{{background:#fff1e0}}</style>
-<h1>How late are the data?</h1><p>{len(states)} stream{"" if len(states) == 1 else "s"}, {sum(s.values for s in states):,} values, {sum(s.alert for s in states)} silent for more than {LATE_HOURS:g} hours.
+<h1>How late are the data?</h1><p>{len(states)} stream{"" if len(states) == 1 else "s"}, {sum(s.values for s in states):,} values, {sum(s.silent for s in states)} silent for more than {LATE_HOURS:g} hours, {sum(s.weak for s in states)} with a weak battery.
 Seen at {str(stamp)[:16].replace("T", " ")} UTC. Darker months hold more values.</p>
 <div class="wide"><table><tr><th>stream</th><th>silent for</th><th>last value (UTC)</th><th>values</th><th colspan="{max(len(months), 1)}">{months[0] if months else ""} to {months[-1] if months else ""}</th></tr>{rows}</table></div>
 <h2>Waiting or not readable</h2><ul>{listed}</ul><h2>Bad rows ({len(bad)})</h2><div class="wide"><table><tr><th>file</th><th>line</th><th>why</th></tr>{shown}</table></div></html>"""

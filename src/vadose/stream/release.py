@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -18,8 +19,8 @@ import pyarrow.parquet as pq
 from vadose.errors import NotFoundError, VadoseInputError, unknown_name
 from vadose.qc import FLAGS
 from vadose.stream import judge
-from vadose.stream.aggregate import aggregate, plot_means
-from vadose.stream.design import read_design
+from vadose.stream.aggregate import aggregate, annual_cycle, plot_means
+from vadose.stream.design import Design, read_design
 from vadose.stream.flags import DROPPED, STREAM_FLAGS
 from vadose.stream.ingest import settings
 from vadose.stream.table import Table
@@ -38,6 +39,7 @@ MEANING = {
     "flag": ("1", "Bit mask: " + "; ".join(f"{r.mask} {r.code} {r.sentence}" for r in STREAM_FLAGS.rows)),
     "source": ("1", "Number of the source file; see sources.csv"), "n_avg": ("1", "Number of values in the mean; 0 with a value: interpolated"),
     "n_drop": ("1", "Number of values left out because of a flag"), "interpolated": ("1", "1 where a short gap was filled"),
+    "annual_cycle": ("as value", "Median of that time of day within 7 days of that day of the year, over all years of the release; beside the values, never in their place"),
     "network_flag": ("1", "Checks of hourly soil moisture (M-T1.2), bit mask: " + "; ".join(f"{r.mask} {r.code} {r.sentence}" for r in FLAGS.rows)),
 }  # fmt: skip
 
@@ -68,28 +70,19 @@ def release(root: str | Path, level: str, version: str, *, form: str = "parquet"
     number = table.version()
     try:
         groups = _groups(table, number)
-        for site, plot, variable, year in groups:
-            rows = _rows(table, number, site, plot, variable, year)
+        for (site, plot, variable), keys in itertools.groupby(groups, key=lambda g: g[:3]):
+            years = [year for *_, year in keys]
             if level == "L2":
-                gaps = {variable: design.variable(variable).max_gap}
-                begin, end = np.datetime64(f"{year}-01-01"), np.datetime64(f"{year}-12-31T23:45")
-                means = aggregate(rows.to_pandas(), step=step, max_gap=gaps, start=begin, stop=end)
-                if step == "hourly" and judge.judged(variable):
-                    beside = _rows(table, number, site, plot, variable.replace("-vwc-", "-temp-"), year).to_pandas()
-                    warm = aggregate(beside, step=step, start=begin, stop=end)
-                    means["network_flag"] = judge.network_flags(means, variable, warm)
-                _write(
-                    work,
-                    f"{site}_{plot}_{year}_{variable}_L2_plot-mean_{version}",
-                    pa.Table.from_pandas(plot_means(means), preserve_index=False),
-                    form,
-                )
-                out = pa.Table.from_pandas(
-                    means.assign(interpolated=means["interpolated"].astype("int8")), preserve_index=False
-                )
-            else:
-                out = rows.select(COLUMNS[level])
-            _write(work, f"{site}_{plot}_{year}_{variable}_{level}_{version}", out, form)
+                for year, means in _means(table, number, design, site, plot, variable, years, step).items():
+                    plots = pa.Table.from_pandas(plot_means(means), preserve_index=False)
+                    _write(work, f"{site}_{plot}_{year}_{variable}_L2_plot-mean_{version}", plots, form)
+                    means["interpolated"] = means["interpolated"].astype("int8")
+                    out = pa.Table.from_pandas(means, preserve_index=False)
+                    _write(work, f"{site}_{plot}_{year}_{variable}_L2_{version}", out, form)
+                continue
+            for year in years:
+                rows = _rows(table, number, site, plot, variable, year)
+                _write(work, f"{site}_{plot}_{year}_{variable}_{level}_{version}", rows.select(COLUMNS[level]), form)
         _explain(base, work, level, version, number, design, [g[2] for g in groups])
         _availability(table, number).to_csv(work / "availability.csv", index=False)
         _manifest(work)
@@ -98,6 +91,31 @@ def release(root: str | Path, level: str, version: str, *, form: str = "parquet"
         shutil.rmtree(work, ignore_errors=True)
         raise
     return final
+
+
+def _means(table: Table, number: int, design: Design, site: str, plot: str, variable: str, years: list[int], step: str) -> dict[int, pd.DataFrame]:  # fmt: skip
+    """L2 rows by year: means with gaps filled, hourly soil moisture with the network's flags, the annual cycle where the tables ask for it."""
+    row = design.variable(variable)
+    out = {}
+    for year in years:
+        begin, end = np.datetime64(f"{year}-01-01"), np.datetime64(f"{year}-12-31T23:45")
+        rows = _rows(table, number, site, plot, variable, year).to_pandas()
+        means = aggregate(rows, step=step, max_gap={variable: row.max_gap}, start=begin, stop=end)
+        if step == "hourly" and judge.judged(variable):
+            beside = _rows(table, number, site, plot, variable.replace("-vwc-", "-temp-"), year).to_pandas()
+            warm = aggregate(beside, step=step, start=begin, stop=end)
+            means["network_flag"] = judge.network_flags(means, variable, warm)
+        out[year] = means
+    if row.annual_cycle:
+        whole = pd.concat(out.values(), keys=out.keys(), names=["year"])
+        measured = whole["value"].mask(whole["interpolated"].astype(bool))
+        cycle = np.empty(len(whole))
+        for at in whole.groupby("sensor").indices.values():
+            cycle[at] = annual_cycle(whole["time"].to_numpy()[at], measured.to_numpy()[at])
+        whole["annual_cycle"] = cycle
+        parts = (part.droplevel("year") for _, part in whole.groupby(level="year"))
+        out = dict(zip(years, parts, strict=True))
+    return out
 
 
 def _groups(table: Table, version: int) -> list[tuple[str, str, str, int]]:
