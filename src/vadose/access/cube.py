@@ -17,7 +17,7 @@ import numpy as np
 
 from vadose.access.recipe import Recipe
 from vadose.access.remote import Stat
-from vadose.access.scan import STATED_PERIOD, Variable, fingerprint, scan, stated_period
+from vadose.access.scan import STATED_PERIOD, Variable, fingerprint, opened, scan, stated_period
 from vadose.errors import TimeAxisError, UnreadableFileError
 
 #: Variables up to this size are taken into the references themselves, if they do not grow with time.
@@ -72,9 +72,16 @@ class FileScan:
 
 def scan_file(file: Any, stat: Stat, recipe: Recipe, known: set[str]) -> FileScan:
     """Scan one file by a recipe. Attributes are read in full only for the first file of an era (`known` holds the others)."""
+    if recipe.format not in ("hdf5", "netcdf4"):
+        return _scan(file, stat, recipe, known)
+    with opened(file, stat.href) as handle:
+        if recipe.stacks:
+            _same_time(handle, stat, recipe)
+        return _scan(handle, stat, recipe, known)
+
+
+def _scan(file: Any, stat: Stat, recipe: Recipe, known: set[str]) -> FileScan:
     full = not recipe.stacks
-    if recipe.stacks and recipe.format in ("hdf5", "netcdf4"):
-        _same_time(file, stat, recipe)
     variables, skipped = _gather(file, stat, recipe, full=full)
     along = None if recipe.stacks else recipe.dim
     free = (

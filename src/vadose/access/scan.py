@@ -7,17 +7,21 @@ It speaks to HDF5's low-level interface: the comfortable one costs ten times as 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from vadose.errors import UnreadableFileError
+from vadose.errors import UnreadableFileError, VadoseError
+
+if TYPE_CHECKING:
+    import h5py
 
 #: Attributes that change what a stored number means; they belong into the fingerprint.
 DECODING = ("_FillValue", "missing_value", "scale_factor", "add_offset", "units", "calendar", "_Unsigned")
@@ -62,7 +66,7 @@ def constant(name: str, values: np.ndarray, dims: tuple[str, ...], attrs: dict[s
 
 
 def scan(
-    data: bytes | str | BinaryIO,
+    data: bytes | str | BinaryIO | h5py.File,
     *,
     group: str = "/",
     name: str = "file",
@@ -71,7 +75,7 @@ def scan(
     skipped: dict[str, str] | None = None,
     load: Callable[[Variable], bool] | None = None,
 ) -> dict[str, Variable]:
-    """The datasets of `group` in an HDF5 file given as bytes, as a local path, or as an open binary file.
+    """The datasets of `group` in an HDF5 file given as bytes, as a local path, as an open binary file, or `opened` already.
 
     `full=False` reads only the attributes that decide decoding: enough for the fingerprint, and several times faster.
     `only` names the datasets wanted. Datasets that no reference can describe (text of varying length, exotic filters) are put
@@ -83,7 +87,8 @@ def scan(
     import h5py
 
     try:
-        with h5py.File(io.BytesIO(data) if isinstance(data, bytes) else data, "r") as file:
+        with contextlib.ExitStack() as stack:
+            file = data if isinstance(data, h5py.File) else stack.enter_context(opened(data, name))
             if group not in file:
                 raise UnreadableFileError(f"{name}: no group {group!r}; it has {', '.join(file) or 'none'}")
             where = file[group].id
@@ -105,24 +110,36 @@ def scan(
                         raise UnreadableFileError(f"{name}:{label}: {error}; leave it out of the variables") from error
                     skipped[label] = str(error)
             return out
-    except UnreadableFileError:
+    except VadoseError:
         raise
     except (OSError, RuntimeError, KeyError) as error:
         raise UnreadableFileError(f"{name}: not a whole HDF5 file: {error}") from error
 
 
-def stated_period(data: bytes | str | BinaryIO) -> tuple[np.datetime64, np.datetime64] | None:
-    """First and last time that an HDF5 file itself says its data are of; None where it says nothing that can be read."""
+@contextlib.contextmanager
+def opened(data: bytes | str | BinaryIO, name: str) -> Iterator[h5py.File]:
+    """An HDF5 file, opened once for several looks into it. UnreadableFileError where it is none."""
     import h5py
 
+    try:
+        file = h5py.File(io.BytesIO(data) if isinstance(data, bytes) else data, "r")
+    except VadoseError:  # the store's own word, such as a source that changed
+        raise
+    except (OSError, RuntimeError, KeyError) as error:
+        raise UnreadableFileError(f"{name}: not a whole HDF5 file: {error}") from error
+    with file:
+        yield file
+
+
+def stated_period(file: h5py.File) -> tuple[np.datetime64, np.datetime64] | None:
+    """First and last time that a file itself says its data are of; None where it says nothing that can be read."""
     group, first, last = STATED_PERIOD
     try:
-        with h5py.File(io.BytesIO(data) if isinstance(data, bytes) else data, "r") as file:
-            if group not in file:
-                return None
-            found = [_plain(file[group].attrs[key]) for key in (first, last)]
+        if group not in file:
+            return None
+        found = [_plain(file[group].attrs[key]) for key in (first, last)]
         begin, end = (np.datetime64(str(text).removesuffix("Z").removesuffix("+00:00"), "ns") for text in found)
-    except (OSError, RuntimeError, KeyError, ValueError):
+    except (KeyError, ValueError):
         return None
     return begin, end
 
