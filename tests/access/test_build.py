@@ -52,6 +52,26 @@ def test_icechunk_holds_the_same_values_and_is_tagged(archive):
         xr.testing.assert_equal(ds.load(), opened(archive).load())
 
 
+@pytest.mark.parametrize("newer", [True, False])
+def test_stores_are_written_in_the_format_that_every_icechunk_reads(archive, monkeypatch, newer):
+    """icechunk 2 writes format 2 unless told otherwise, and icechunk 1, all that Python 3.11 has, refuses it."""
+    import icechunk
+
+    real, seen = icechunk.Repository.create, []
+
+    def create_2(storage, config=None, authorize_virtual_chunk_access=None, spec_version=None):
+        seen.append(spec_version)
+        return real(storage, config=config, authorize_virtual_chunk_access=authorize_virtual_chunk_access)
+
+    def create_1(storage, config=None, authorize_virtual_chunk_access=None):
+        seen.append("no such argument")
+        return real(storage, config=config, authorize_virtual_chunk_access=authorize_virtual_chunk_access)
+
+    monkeypatch.setattr(icechunk.Repository, "create", create_2 if newer else create_1)
+    build.build(archive.catalog, archive.id)
+    assert seen == [1 if newer else "no such argument"]
+
+
 def test_other_readers_of_kerchunk_parquet_read_the_same(archive):
     build.build(archive.catalog, archive.id)
     (era,) = eras(archive)

@@ -122,6 +122,15 @@ def permissions(containers: Iterable[str], access: Access) -> Any:
     return icechunk.containers_credentials(rules)
 
 
+def _oldest_format() -> dict[str, Any]:
+    """Format 1, which every icechunk reads: from icechunk 2 on (Python 3.12) another is the default, which icechunk 1 refuses."""
+    import inspect
+
+    import icechunk
+
+    return {"spec_version": 1} if "spec_version" in inspect.signature(icechunk.Repository.create).parameters else {}
+
+
 def storage(place: str) -> Any:
     """Where the store itself lies: a folder or a bucket."""
     import os
@@ -154,7 +163,9 @@ def write(era: Era, recipe: Recipe, place: str, *, message: str, tag: str, acces
     repository = (
         icechunk.Repository.open(where, config=config, authorize_virtual_chunk_access=allowed)
         if icechunk.Repository.exists(where)
-        else icechunk.Repository.create(where, config=config, authorize_virtual_chunk_access=allowed)
+        else icechunk.Repository.create(
+            where, config=config, authorize_virtual_chunk_access=allowed, **_oldest_format()
+        )
     )
     repository.save_config()
     session = repository.writable_session("main")
@@ -295,7 +306,9 @@ def open_icechunk(
     except icechunk.IcechunkError as error:
         text = str(error).splitlines()[0]
         hint = (
-            " (it may be written by icechunk 2: that needs Python 3.12 or newer)" if "version" in text.lower() else ""
+            " (it may be written by icechunk 2: that needs Python 3.12 or newer)"
+            if "version" in text.lower() or "v2 format" in text
+            else ""
         )
         raise UnreadableFileError(f"{place}: not opened as an icechunk store: {text}{hint}") from error
     warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3")
