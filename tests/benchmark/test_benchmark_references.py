@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from vadose import products
 from vadose.benchmark import read, run
 from vadose.benchmark.records import record
+from vadose.errors import DimensionError, UnitsError, UnreadableFileError
 
 HEAT = 2.501e6  # J kg-1 at 0 degC; falls by 2361 J kg-1 a kelvin
 
@@ -494,3 +496,33 @@ pages:
         assert len(one) >= 20, name
         expected = start + slope * one.driver
         assert np.abs(one.response - expected).max() < 0.3 * width * abs(slope), name
+
+
+def layered(bounds, units="kg m-2"):
+    """Water of three layers, 20 % of each by volume, with depth in cm."""
+    edges = np.array([[0.0, 5.0], [5.0, 20.0], [20.0, 100.0]])
+    water = 0.2 * 1000.0 * (edges[:, 1] - edges[:, 0]) / 100.0
+    standard = {"standard_name": "mass_content_of_water_in_soil_layer", "units": units}
+    out = xr.Dataset(
+        {"w": (("time", "z", "lat", "lon"), np.broadcast_to(water[None, :, None, None], (2, 3, 2, 2)), standard)},
+        coords={
+            "time": pd.date_range("2001-01-01", periods=2, freq="MS"),
+            "z": ("z", edges.mean(axis=1), {"standard_name": "depth", "units": "cm", "bounds": "z_bnds"}),
+            "lat": [10.0, 11.0],
+            "lon": [200.0, 201.0],
+        },
+    )
+    return out.assign(z_bnds=(("z", "nv"), edges)) if bounds else out
+
+
+def test_a_file_is_understood_by_its_standard_names_units_and_bounds():
+    out = products.standardize(layered(True), "cf")
+    np.testing.assert_allclose(out.soil_moisture_profile, 0.2)
+    np.testing.assert_allclose(out.layer_bnds, [[0.0, 0.05], [0.05, 0.2], [0.2, 1.0]])
+    assert out.lon.values.tolist() == [-160.0, -159.0]
+    with pytest.raises(DimensionError, match=r"w is water of a layer .* no bounds"):
+        products.standardize(layered(False), "cf")
+    with pytest.raises(UnitsError):
+        products.standardize(layered(True, units="K"), "cf")
+    with pytest.raises(UnreadableFileError, match=r"no variable has a CF standard name .* found x \(none\)"):
+        products.standardize(xr.Dataset({"x": ("time", [1.0])}), "cf")
