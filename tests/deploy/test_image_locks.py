@@ -15,11 +15,14 @@ IMAGES = ROOT / "images"
 LOCKS = sorted(IMAGES.glob("*/requirements*.txt"))
 #: Each lock and what was asked for.
 ASKED = {
-    "notebook/requirements.txt": "notebook",
-    "benchmark/requirements.txt": "benchmark",
-    "ml/requirements.txt": "ml",
-    "ml/requirements-cpu.txt": "ml",
+    "notebook/requirements.txt": "notebook/requirements.in",
+    "benchmark/requirements.txt": "benchmark/requirements.in",
+    "benchmark/requirements-ilamb3.txt": "benchmark/requirements-ilamb3.in",
+    "ml/requirements.txt": "ml/requirements.in",
+    "ml/requirements-cpu.txt": "ml/requirements.in",
 }
+#: The one package that an environment beside the notebook's has in another version: ilamb3 asks for it.
+OTHER_VERSION = {"benchmark/requirements-ilamb3.txt": {"xarray"}}
 
 pytestmark = pytest.mark.deploy
 
@@ -29,10 +32,10 @@ def locked(path: Path) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9._-]+)==([^ \\\n]+)", path.read_text(), re.MULTILINE))
 
 
-def asked(image: str) -> list[Requirement]:
-    lines = (IMAGES / image / "requirements.in").read_text().splitlines()
+def asked(path: str) -> list[Requirement]:
+    lines = (IMAGES / path).read_text().splitlines()
     wanted = [text for line in lines if (text := line.split("#")[0].strip())]
-    if image == "notebook":
+    if path.startswith("notebook/"):
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
         wanted += project["dependencies"] + project["optional-dependencies"]["hub"]
     return [Requirement(text) for text in wanted]
@@ -63,4 +66,4 @@ def test_the_lock_holds_what_is_asked_for(path):
 @pytest.mark.parametrize("path", [p for p in ASKED if not p.startswith("notebook")])
 def test_child_images_change_no_version_of_the_notebook(path):
     notebook = locked(IMAGES / "notebook" / "requirements.txt")
-    assert {k: (notebook[k], v) for k, v in locked(IMAGES / path).items() if notebook.get(k, v) != v} == {}
+    assert {k for k, v in locked(IMAGES / path).items() if notebook.get(k, v) != v} == OTHER_VERSION.get(path, set())

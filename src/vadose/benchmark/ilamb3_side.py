@@ -21,6 +21,9 @@ def main(folder: Path) -> None:
         except Exception as error:
             found[f"{name} failed"] = f"{type(error).__name__}: {error}"
             continue
+        if not len(table):
+            found[f"{name} failed"] = "no score for these records (do they differ from place to place?)"
+            continue
         for row in table[table["type"] == "score"].to_dict("records"):
             found[str(row["name"])] = float(row["value"])
     (folder / "scores.json").write_text(json.dumps({"version": ilamb3.__version__, "scores": found}))
