@@ -20,10 +20,14 @@ import pytest
 import requests
 import yaml
 
+from vadose.hub.workshop import IMAGE
+
 ROOT = Path(__file__).parents[2]
 MORE = os.environ.get("VADOSE_IMAGES", "").split()
-#: Bytes, unpacked. An image that grows unwatched is a slow start on every new node.
-BUDGET = 1.8e9
+#: Bytes, unpacked, of the notebook image. An image that grows unwatched is a slow start on every new node. What is promised is 1.8 GB.
+BUDGET = 1.72e9
+#: Bytes that layers may carry beyond the files one sees: archive headers, and what a later layer hides.
+HIDDEN = 0.1e9
 
 pytestmark = [
     pytest.mark.deploy,
@@ -60,6 +64,17 @@ def notebook() -> str:
     return built("notebook")
 
 
+def unpacked(image: str) -> tuple[int, str]:
+    """Bytes of the files in an image, the same on every machine, and its largest folders as text."""
+    folders: dict[str, int] = {}
+    for line in shell(f"files_of {image}").stdout.splitlines():
+        size, folder = line.split(" ", 1)
+        key = "/".join(folder.split("/")[:7])
+        folders[key] = folders.get(key, 0) + int(size)
+    largest = sorted(folders.items(), key=lambda item: -item[1])[:25]
+    return sum(folders.values()), "\n".join(f"{size / 1e6:8.1f} MB  {folder}" for folder, size in largest)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -91,7 +106,12 @@ def answer(url: str, name: str, *, patience: float = 90) -> requests.Response:
 
 def test_notebook_image_is_small_labeled_and_not_root(notebook):
     described = json.loads(shell(f"$engine image inspect {notebook}").stdout)[0]
-    assert described["Size"] < BUDGET, f"{described['Size'] / 1e9:.2f} GB"
+    size, largest = unpacked(notebook)
+    assert size < BUDGET, f"{size / 1e9:.3f} GB\n{largest}"
+    assert described["Size"] < size + HIDDEN, (
+        f"layers of {described['Size'] / 1e9:.3f} GB for {size / 1e9:.3f} GB of files"
+    )
+    assert size == pytest.approx(json.loads(IMAGE.read_text())["unpacked"], rel=0.05), f"measure again: {IMAGE}"
     assert described["User"] == "1000"
     labels = described["Labels"]
     assert labels["org.opencontainers.image.licenses"] == "BSD-3-Clause"
@@ -125,14 +145,20 @@ def test_lab_answers_on_loopback_with_a_token_only(notebook):
         assert "jupyter-config-data" in page.text
 
 
-def test_lab_starts_for_a_strange_user_on_a_read_only_image(notebook):
-    """What Apptainer does: the caller's own number, no account in the image, nothing writable but /tmp."""
+@pytest.mark.parametrize(
+    "options",
+    [
+        # What Apptainer does: the caller's own number, no account in the image, nothing writable but /tmp.
+        pytest.param("--user 12345:12345 --read-only --tmpfs /tmp:rw,mode=1777", id="stranger on a read-only image"),
+        pytest.param("--tmpfs /home/jovyan:rw,size=128k,mode=1777", id="home that takes no more"),
+    ],
+)
+def test_lab_starts_where_nothing_can_be_saved(notebook, options):
     port = free_port()
-    options = (
-        f"--user 12345:12345 --read-only --tmpfs /tmp:rw,mode=1777 -e JUPYTER_TOKEN=known-here -p 127.0.0.1:{port}:8888"
-    )
-    with running(options, notebook) as name:
-        assert answer(f"http://127.0.0.1:{port}/api", name).ok
+    with running(f"{options} -e JUPYTER_TOKEN=known-here -p 127.0.0.1:{port}:8888", notebook) as name:
+        url = f"http://127.0.0.1:{port}"
+        assert answer(f"{url}/api", name).ok
+        assert requests.get(f"{url}/lab", params={"token": "known-here"}, timeout=30).ok
         assert "full or read-only" in shell(f"$engine logs {name} 2>&1").stdout
 
 

@@ -88,7 +88,9 @@ def test_plan_is_told_with_its_date_its_quotas_and_its_files(tmp_path):
     assert f"list prices of {workshop.prices()['as_of']}" in done.output
     assert "L-1216C47A" in done.output
     assert "L-34B43A08" in done.output
-    assert "pre-pull" in done.output
+    assert re.search(rf"pre-pull +4 nodes x {workshop.image_gib():.1f} GiB", done.output)
+    held = json.loads(workshop.IMAGE.read_text())
+    assert 0.2 < held["packed"] / held["unpacked"] < 0.6, "wheels pack to about a third"
     values = yaml.safe_load((tmp_path / "class.yaml").read_text())
     assert values["vadose"]["profiles"]["ladder"][0]["memoryGiB"] == 6.5
     assert values["jupyterhub"]["scheduling"]["userPlaceholder"]["replicas"] == math.ceil(70 / 5)

@@ -40,7 +40,7 @@ def plan(users: int, hours: float, memory: float, instance: str, dask: float, wr
     click.echo(f"  nodes        {made.nodes} x {made.instance}, {made.seats} learners a node; started an hour before")
     click.echo(f"  Dask         {made.workers} workers on {made.worker_nodes} spot node(s)")
     click.echo(
-        f"  pre-pull     {made.nodes} nodes x {workshop.IMAGE_GIB:g} GiB: the continuous puller does it as each node joins; count 5 minutes"
+        f"  pre-pull     {made.nodes} nodes x {workshop.image_gib():.1f} GiB: the continuous puller does it as each node joins; count 5 minutes"
     )
     click.echo("  quotas       ask two weeks before, in the region of the class:")
     for name, code, least in workshop.requests_to_make(made):

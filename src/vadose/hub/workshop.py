@@ -12,8 +12,8 @@ from urllib.parse import quote, urlencode
 from vadose.errors import VadoseInputError, unknown_name
 
 PRICES = Path(__file__).with_name("prices.json")
-#: GiB of the notebook image as it travels (compressed); unpacked it is about 2.5 times that.
-IMAGE_GIB = 0.7
+#: Bytes of the notebook image, written by `images/size`; a test of the image holds them to be true.
+IMAGE = Path(__file__).with_name("image.json")
 HOURS_A_MONTH = 730.0
 #: Where the hub's pullers put what a link brings, below home.
 PARENT = "content"
@@ -22,6 +22,11 @@ PARENT = "content"
 def prices(path: Path = PRICES) -> dict[str, Any]:
     """The price table: one file, with the date it was written down."""
     return json.loads(path.read_text())
+
+
+def image_gib(path: Path = IMAGE) -> float:
+    """GiB of the notebook image as it travels to a node (compressed)."""
+    return json.loads(path.read_text())["packed"] / 2**30
 
 
 @dataclass(frozen=True)
