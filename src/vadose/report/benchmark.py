@@ -360,11 +360,19 @@ def _engine(tables) -> str:
     if "engine" not in tables:
         return ""
     e = tables["engine"]
-    rows = "".join(
-        f"<tr><td>{escape(r['page'])}</td><td class='t'>{escape(r['reference'])}</td><td class='t'>{escape(r['model'])}</td><td class='t'>{escape(r['statistic'])}</td><td>{r['vadose']:.4f}</td><td>{r['ilamb3']:.4f}</td><td>{r['vadose'] - r['ilamb3']:+.4f}</td></tr>"
-        for r in e.to_dict("records")
+    parts = []
+    for (page, reference), one in e.groupby(["page", "reference"], sort=False):
+        rows = "".join(
+            f"<tr><td>{escape(r['model'])}</td><td class='t'>{escape(WORDS.get(r['statistic'], r['statistic']))}</td><td>{r['vadose']:.3f}</td><td>{r['ilamb3']:.3f}</td><td>{r['vadose'] - r['ilamb3']:+.3f}</td></tr>"
+            for r in one.to_dict("records")
+        )
+        parts.append(
+            f'<h3>{escape(str(page))}, against {escape(str(reference))}</h3><div class="table" tabindex="0"><table><thead><tr><th>model</th><th class="t">score</th><th>vadose</th><th>ilamb3</th><th>difference</th></tr></thead><tbody>{rows}</tbody></table></div>'
+        )
+    return (
+        f'<section id="engine"><h2>Beside ilamb3</h2><p>The same monthly records through ilamb3 {escape(e.version.iloc[0])} and through the scheme <code>ilamb3</code> of vadose. Where a reference has gaps the two differ: '
+        f"vadose takes from the model only the months that the reference has in a cell, ilamb3 takes all of them.</p>{''.join(parts)}</section>"
     )
-    return f'<section id="engine"><h2>Beside ilamb3</h2><p>The same monthly records through ilamb3 {escape(e.version.iloc[0])} and through the scheme <code>ilamb3</code> of vadose.</p><div class="table"><table><thead><tr><th>page</th><th>reference</th><th>model</th><th>score</th><th>vadose</th><th>ilamb3</th><th>difference</th></tr></thead><tbody>{rows}</tbody></table></div></section>'
 
 
 def _failures(failures) -> str:
