@@ -20,13 +20,11 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 import xarray as xr
 
 from vadose import world
 from vadose.learn import ensembles, sequence, sites, windows
 
-torch.set_num_threads(2)
 plt.rcParams.update({"figure.dpi": 110, "axes.spines.top": False, "axes.spines.right": False})
 
 # %% [markdown]
@@ -34,13 +32,13 @@ plt.rcParams.update({"figure.dpi": 110, "axes.spines.top": False, "axes.spines.r
 # The network reads weather only (no soil temperature): it must infer frost by itself. Days with a frozen surface carry no target.
 
 # %%
-truth = world.make((-104, 48, -84, 56), 0.5, "2015-01-01", "2018-12-31", seed=7)
+truth = world.make((-104, 48, -84, 56), 0.5, "2015-01-01", "2017-12-31", seed=7)
 rng = np.random.default_rng(1)
-pick = {d: xr.DataArray(rng.integers(0, truth.sizes[d], 60), dims="station") for d in ("lat", "lon")}
-data = truth.isel(pick).assign_coords(station=np.arange(60))
-data["rain"] = data.precipitation_flux * 86400
+pick = {d: xr.DataArray(rng.integers(0, truth.sizes[d], 40), dims="station") for d in ("lat", "lon")}
+data = truth.isel(pick).assign_coords(station=np.arange(40))
+data["rain"], data["demand"] = data.precipitation_flux * 86400, data.potential_evaporation_flux * 86400  # mm d-1
 frozen = data.soil_temperature.isel(depth=0) < 273.15
-inputs = ["rain", "air_temperature", "net_radiation", "snow_amount", "leaf_area_index"]
+inputs = ["rain", "demand", "air_temperature", "net_radiation", "snow_amount", "leaf_area_index"]
 cube = windows.cube(data, inputs, static=["sand", "clay", "organic_matter"], valid=~frozen, frozen=frozen)
 cube = windows.replace(cube, y=cube.y + rng.normal(0, 0.01, cube.y.shape).astype("float32"))
 region = (data.lon.values > -94).astype(int) * 2 + (data.lat.values > 52).astype(int)
@@ -55,16 +53,16 @@ print(
 # %%
 spec = sequence.Spec(
     "lstm",
-    {"hidden": 32, "dropout": 0.1},
+    {"hidden": 40, "dropout": 0.1},
     window=365,
     warmup=60,
-    epochs=12,
+    epochs=20,
     batch=16,
     rate=0.01,
-    patience=4,
-    frozen_weight=0.05,
+    patience=10,
+    frozen_weight=0.1,
 )
-train = {"network (LSTM)": sites.network(spec), **sites.BASELINES}
+train = {"network (LSTM)": sites.network(spec), **sites.baselines(rain="rain", demand="demand", steps=12, days=213)}
 predictions = {name: sites.leave_out(cube, region, make) for name, make in train.items()}
 truth_cube = windows.replace(
     cube,
@@ -76,12 +74,12 @@ hidden = sites.table(truth_cube, predictions)
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(11, 3.4), sharey=True, layout="constrained")
-colors = ["#0072B2", "#999999", "#E69F00", "#009E73"]
+colors = ["#0072B2", "#999999", "#E69F00", "#009E73", "#CC79A7"]
 phases = ["thawed", "transition", "frozen"]
 for axis, (d, layer) in zip(axes, enumerate(("0 to 5 cm", "5 cm to 1 m")), strict=True):
     for k, (name, color) in enumerate(zip(predictions, colors, strict=True)):
         values = hidden.rmsd.sel(model=name, phase=phases).isel(depth=d)
-        axis.bar(np.arange(3) + 0.2 * (k - 1.5), values, 0.19, color=color, label=name)
+        axis.bar(np.arange(3) + 0.17 * (k - 2), values, 0.16, color=color, label=name)
     axis.set_xticks(
         range(3), [f"{p}\n{int(hidden.n.sel(phase=p, model='linear').isel(depth=d)):,} days" for p in phases]
     )
@@ -93,14 +91,15 @@ plt.show()
 honest.skill.sel(phase=["all", "thawed", "transition"]).isel(depth=0, drop=True).to_pandas().round(2)
 
 # %% [markdown]
-# The left table can be made with real data (valid days only); the figure needs a truth. Skill is against climatology; what loses
-# to the baselines is not worth its electricity.
+# The table can be made with real data (valid days only); the figure needs a truth. Skill is against climatology; what loses to the
+# baselines is not worth its electricity. The bucket has it easy, since the truth here is one too.
 #
 # ## One site of a region that was left out, with calibrated intervals
+# Calibrated on held-out sites of the other regions: nothing promises that a region unlike them is as easy, so count what they hold there.
 
 # %%
 far = region == 3
-keep, held = np.flatnonzero(~far)[:-10], np.flatnonzero(~far)[-10:]
+keep, held = np.flatnonzero(~far)[:-12], np.flatnonzero(~far)[-12:]
 ensemble = ensembles.fit(cube.at(keep), spec, seeds=(0, 1), dropout=8, held_out=cube.at(held)).calibrate(cube.at(held))
 new = cube.at(far)
 result = ensemble.predict(new)
@@ -112,7 +111,7 @@ print(
 
 # %%
 site = int(np.argmax(np.nanmean(new.frozen, axis=1)))
-part = slice(730, 1461)
+part = slice(366, 1096)
 figure, axes = plt.subplots(2, 1, figsize=(10, 5), sharex=True, layout="constrained")
 for axis, (d, layer) in zip(axes, enumerate(("0 to 5 cm", "5 cm to 1 m")), strict=True):
     low, high, mean = (
@@ -146,14 +145,14 @@ thaw = np.flatnonzero((new.frozen[site, 1:] == 0) & (new.frozen[site, :-1] == 1)
 day = int(thaw[thaw > 500][0]) + 12
 why = ensembles.integrated_gradients(ensemble.members[0], new, site=site, day=day)
 figure, axis = plt.subplots(figsize=(9, 3), layout="constrained")
-for name, color in zip(inputs, ["#0072B2", "#D55E00", "#E69F00", "#56B4E9", "#009E73"], strict=True):
+for name, color in zip(inputs, ["#0072B2", "#CC79A7", "#D55E00", "#E69F00", "#56B4E9", "#009E73"], strict=True):
     axis.plot(why.time[-120:], why.attribution.sel(input=name)[-120:], color=color, label=name.replace("_", " "))
 axis.axhline(0, color="0.7", lw=0.8)
 axis.set(
     ylabel="contribution [m³ m⁻³]",
     title=f"What made the surface {float(why.prediction):.2f} instead of {float(why.baseline):.2f} on {np.datetime_as_string(why.time.values[-1], unit='D')}",
 )
-axis.legend(frameon=False, ncol=5, fontsize=8)
+axis.legend(frameon=False, ncol=3, fontsize=8)
 plt.show()
 print(f"contributions add up to within {float(why.completeness_error):.2%}")
 
