@@ -20,13 +20,11 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import torch
 import xarray as xr
 
 from vadose import world
 from vadose.learn import evaluate, hybrid, sequence, tensors, windows
 
-torch.set_num_threads(2)
 plt.rcParams.update({"figure.dpi": 110, "axes.spines.top": False, "axes.spines.right": False})
 
 # %% [markdown]
@@ -65,10 +63,10 @@ for every in (1, 10, 40):
     seen[:, ::every] = True
     train = windows.replace(cube, valid=cube.valid & seen).at(learn_at)
     test = cube.at(test_at)
-    spec = sequence.Spec("lstm", {"hidden": 24, "dropout": 0.0}, window=250, warmup=0, epochs=100, batch=6, rate=0.01)
+    spec = sequence.Spec("lstm", {"hidden": 24, "dropout": 0.0}, window=250, warmup=0, epochs=80, batch=6, rate=0.01)
     models[every] = {
         "network alone": sequence.fit(train, spec),
-        "network in the bucket": hybrid.fit(train, steps=50, rate=0.06, warmup=10),
+        "network in the bucket": hybrid.fit(train, steps=30, rate=0.08, warmup=10),
     }
     for name, model in models[every].items():
         predicted = model.predict(test).soil_moisture.values
