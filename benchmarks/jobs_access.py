@@ -289,7 +289,13 @@ def _as_json(references: str, target: Path, names: list[str]) -> str:
 
 @functools.lru_cache(maxsize=1)
 def century() -> SimpleNamespace:
-    """References to 36,500 days of six variables, in our parquet, kerchunk's parquet and JSON, and icechunk."""
+    """References to 36,500 days of six variables, in our parquet, kerchunk's parquet and JSON, and icechunk.
+
+    What a notebook has loaded anyway, xarray with dask, is loaded here: opening is timed and not Python's imports.
+    """
+    import dask.array  # noqa: F401
+    import xarray  # noqa: F401
+
     data = year()
     folder = HOME / "century"
     if not (HOME / "century.done").exists():
@@ -334,16 +340,14 @@ def _write_century(data: Any, folder: Path) -> None:
 
 def ours_open(data: Any) -> Any:
     """The sizes, and how much opening adds [MB] to a process that has xarray and dask."""
-    import resource
+    import psutil
 
-    import dask.array  # noqa: F401
-    import xarray  # noqa: F401
-
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    memory = psutil.Process().memory_info
+    before = memory().rss
     from vadose.access.chunkstore import open_references
 
-    sizes = dict(open_references(data.parquet, chunks={"time": 90}).soil_moisture.sizes)
-    return sizes, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    opened = open_references(data.parquet, chunks={"time": 90})
+    return dict(opened.soil_moisture.sizes), (memory().rss - before) / 1e6
 
 
 def _kerchunk_open(place: str, chunks: Any = None, group: Any = None) -> Any:
