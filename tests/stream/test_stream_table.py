@@ -325,3 +325,27 @@ def test_a_partition_is_read_the_same_in_whatever_order_its_rows_lie(network, tm
         k = plan.columns.index(frame["column"].iloc[7])
         mine = frame[frame["column"] == frame["column"].iloc[7]]
         np.testing.assert_array_equal(one.raw[one.rank[:, k] >= 0, k], mine["raw"])
+
+
+def test_l2_as_arrays_holds_what_the_rows_hold(network):
+    import pandas as pd
+    import xarray as xr
+
+    root, _, _ = network(days=12, observations=18 * 96 * 12)
+    stream.run(root)
+    rows = release(root, "L2", "v1-0", step="hourly") / "data"
+    made = release(root, "L2", "v1-1", form="zarr", step="hourly")
+    subprocess.run(["sha256sum", "--quiet", "-c", "manifest-sha256.txt"], cwd=made, check=True)
+    cube = xr.open_zarr(made / "data" / "soil-vwc-10cm_L2_v1-1.zarr", consolidated=False)
+    assert cube["value"].dims == ("sensor", "time")
+    assert cube["value"].attrs["units"] == "m3/m3"
+    table = pd.concat(
+        pd.read_parquet(p) for p in sorted(rows.glob("*soil-vwc-10cm_L2_v1-0.parquet")) if "plot-mean" not in p.name
+    )
+    table = table.assign(time=table["time"].dt.tz_localize(None)).set_index(["sensor", "time"]).sort_index()
+    for name in ("value", "n_avg", "n_drop", "interpolated"):
+        found = cube[name].to_series().sort_index()
+        np.testing.assert_array_equal(found.to_numpy(), table[name].to_numpy(found.dtype))
+    assert set(cube["site"].values) == set(table["site"])
+    with pytest.raises(VadoseInputError, match="L1 has rows"):
+        release(root, "L1", "v1-0", form="zarr")

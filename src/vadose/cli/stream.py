@@ -87,7 +87,13 @@ def status(root: Path) -> None:
 @ROOT
 @click.option("--level", type=click.Choice(["L0", "L1", "L2"]), default="L1", show_default=True)
 @click.option("--version", required=True, help="v<major>-<minor>, e.g. v1-0.")
-@click.option("--form", type=click.Choice(["parquet", "csv"]), default="parquet", show_default=True)
+@click.option(
+    "--form",
+    type=click.Choice(["parquet", "csv", "zarr"]),
+    default="parquet",
+    show_default=True,
+    help="zarr: arrays (sensor, time) of L2, a store a variable.",
+)
 @click.option(
     "--step",
     type=click.Choice(["15min", "hourly", "daily"]),

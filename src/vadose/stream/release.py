@@ -20,12 +20,14 @@ from vadose.errors import NotFoundError, VadoseInputError, unknown_name
 from vadose.qc import FLAGS
 from vadose.stream import judge
 from vadose.stream.aggregate import aggregate, annual_cycle, plot_means
+from vadose.stream.cube import write_cube
 from vadose.stream.design import Design, read_design
 from vadose.stream.flags import DROPPED, STREAM_FLAGS
 from vadose.stream.ingest import settings
 from vadose.stream.table import Table
 
 LEVELS = ("L0", "L1", "L2")
+FORMS = ("parquet", "csv", "zarr")
 COLUMNS = {
     "L0": ["site", "plot", "sensor", "variable", "column", "time", "raw", "source"],
     "L1": ["site", "plot", "sensor", "variable", "time", "raw", "value", "standard_error", "flag", "source"],
@@ -48,15 +50,20 @@ def release(root: str | Path, level: str, version: str, *, form: str = "parquet"
     """Write `releases/<level>/<version>` of the table as it is now. A version that exists is never written again.
 
     One file a site, plot, variable and year, named as COMPASS-FME names its own; beside them variables.csv, sources.csv,
-    columns.csv, README.txt, changes.json (against the last version of this level) and manifest-sha256.txt.
+    columns.csv, README.txt, changes.json (against the last version of this level) and manifest-sha256.txt. The form "zarr",
+    for L2, gives one store (sensor, time) a variable instead: what models read.
     """
     base = Path(root)
     if level not in LEVELS:
         raise unknown_name("level", level, LEVELS)
     if not re.fullmatch(r"v\d+-\d+", version):
         raise VadoseInputError(f"version {version!r}: write it as v<major>-<minor>, e.g. v1-0")
-    if form not in ("parquet", "csv"):
-        raise unknown_name("form", form, ("parquet", "csv"))
+    if form not in FORMS:
+        raise unknown_name("form", form, FORMS)
+    if form == "zarr" and level != "L2":
+        raise VadoseInputError(
+            f"form 'zarr' is for means on a common time axis, L2; {level} has rows: take parquet or csv"
+        )
     final = base / "releases" / level / version
     if final.exists():
         raise VadoseInputError(f"{final} exists; a release is never changed, give the next version")
@@ -70,7 +77,9 @@ def release(root: str | Path, level: str, version: str, *, form: str = "parquet"
     number = table.version()
     try:
         groups = _groups(table, number)
-        for (site, plot, variable), keys in itertools.groupby(groups, key=lambda g: g[:3]):
+        if form == "zarr":
+            _cubes(work, table, number, design, groups, step, version)
+        for (site, plot, variable), keys in itertools.groupby(groups if form != "zarr" else (), key=lambda g: g[:3]):
             years = [year for *_, year in keys]
             if level == "L2":
                 for year, means in _means(table, number, design, site, plot, variable, years, step).items():
@@ -83,7 +92,7 @@ def release(root: str | Path, level: str, version: str, *, form: str = "parquet"
             for year in years:
                 rows = _rows(table, number, site, plot, variable, year)
                 _write(work, f"{site}_{plot}_{year}_{variable}_{level}_{version}", rows.select(COLUMNS[level]), form)
-        _explain(base, work, level, version, number, design, [g[2] for g in groups])
+        _explain(base, work, level, version, number, design, [g[2] for g in groups], form)
         _availability(table, number).to_csv(work / "availability.csv", index=False)
         _manifest(work)
         work.replace(final)
@@ -91,6 +100,19 @@ def release(root: str | Path, level: str, version: str, *, form: str = "parquet"
         shutil.rmtree(work, ignore_errors=True)
         raise
     return final
+
+
+def _cubes(work: Path, table: Table, number: int, design: Design, groups: list, step: str, version: str) -> None:
+    """One store a variable, with the sensors of all sites and plots."""
+    by_variable = sorted(groups, key=lambda g: g[2])
+    for variable, keys in itertools.groupby(by_variable, key=lambda g: g[2]):
+        parts = [
+            means
+            for (site, plot), own in itertools.groupby(keys, key=lambda g: g[:2])
+            for means in _means(table, number, design, site, plot, variable, [g[3] for g in own], step).values()
+        ]
+        store = work / "data" / f"{variable}_L2_{version}.zarr"
+        write_cube(store, pd.concat(parts, ignore_index=True), design.variable(variable), step)
 
 
 def _means(table: Table, number: int, design: Design, site: str, plot: str, variable: str, years: list[int], step: str) -> dict[int, pd.DataFrame]:  # fmt: skip
@@ -142,7 +164,7 @@ def _write(work: Path, name: str, rows: pa.Table, form: str) -> None:
     frame.to_csv(work / "data" / f"{name}.csv", index=False, lineterminator="\n", float_format="%.10g")
 
 
-def _explain(base: Path, work: Path, level: str, version: str, number: int, design, used: list[str]) -> None:
+def _explain(base: Path, work: Path, level: str, version: str, number: int, design, used: list[str], form: str) -> None:
     names = [v for v in design.variables.values() if v.name in set(used)]
     fields = ("name", "sensor_units", "units", "conversion", "low", "high", "description", "grouping", "threshold")
     pd.DataFrame([{f: getattr(v, f) for f in fields} for v in names], columns=list(fields)).to_csv(
@@ -165,8 +187,13 @@ def _explain(base: Path, work: Path, level: str, version: str, number: int, desi
         "L1": "calibrated and flagged, nothing removed",
         "L2": "means of values without doubt on a complete time axis",
     }[level]
+    layout = (
+        f"One Zarr store (sensor, time) a variable: VARIABLE_{level}_{version}.zarr; open it with xarray.open_zarr."
+        if form == "zarr"
+        else f"One file a site, plot, year and variable: SITE_PLOT_YEAR_VARIABLE_{level}_{version}."
+    )
     (work / "README.txt").write_text(
-        f"Sensor stream, level {level} ({said}), version {version}.\n\nOne file a site, plot, year and variable: SITE_PLOT_YEAR_VARIABLE_{level}_{version}.\n"
+        f"Sensor stream, level {level} ({said}), version {version}.\n\n{layout}\n"
         "columns.csv says what each column is, variables.csv gives units and limits, sources.csv the logger files (sha256),\n"
         "availability.csv how many values each sensor has in each month and how many are in doubt,\n"
         "changes.json what differs from the version before. Times are UTC. Missing: empty in parquet, -9999 or N/A in CSV.\n"
@@ -205,6 +232,10 @@ def _availability(table: Table, version: int) -> pd.DataFrame:
 
 
 def _sha(path: Path) -> str:
+    """Of a file its bytes; of a folder (a Zarr store) the names and hashes of what is in it."""
+    if path.is_dir():
+        inside = (f"{_sha(p)}  {p.relative_to(path)}\n" for p in sorted(path.rglob("*")) if p.is_file())
+        return hashlib.sha256("".join(inside).encode()).hexdigest()
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
