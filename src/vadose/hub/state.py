@@ -95,7 +95,8 @@ class State:
             if holder and record["hub_id"] == holder["hub_id"]:
                 return record
         if holder is None:
-            self.record.unlink(missing_ok=True)
+            with contextlib.suppress(NotADirectoryError):  # what is wrong with the folder is told by `prepare`
+                self.record.unlink(missing_ok=True)
         return None
 
     def holder(self) -> dict[str, Any] | None:
@@ -108,7 +109,7 @@ class State:
                 with open(self.lock, "rb") as file:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 return None
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 return None
             except PermissionError as error:
                 raise PlatformError(
