@@ -27,7 +27,8 @@ def write_cube(path: Path, means: pd.DataFrame, variable: Variable, step: str) -
     """
     own = means.drop_duplicates("sensor").set_index("sensor")[["site", "plot"]].sort_index()
     data = means.drop(columns=["site", "plot", "variable"]).set_index(["sensor", "time"]).to_xarray()
-    for name in data.data_vars.keys() & set(COUNTS):
+    counts = [name for name in COUNTS if name in data]
+    for name in counts:
         data[name] = data[name].fillna(0).astype("i4")
     for name, words in WORDS.items():
         if name in data:
@@ -36,7 +37,7 @@ def write_cube(path: Path, means: pd.DataFrame, variable: Variable, step: str) -
         "long_name": variable.description or variable.name,
         "units": variable.units,
         "cell_methods": f"time: mean (interval: {step})",
-        "ancillary_variables": " ".join(sorted(data.data_vars.keys() & set(COUNTS))),
+        "ancillary_variables": " ".join(counts),
     }
     # Text of variable length: that of fixed length has no specification in Zarr 3 that other readers share.
     text = {name: ("sensor", own[name].to_numpy(dtype=object)) for name in own.columns}
