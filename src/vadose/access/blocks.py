@@ -17,8 +17,8 @@ from vadose.access.credentials import Access
 from vadose.access.remote import Stat
 
 BLOCK = 1 << 20
-#: Files whose blocks are under way while one is being scanned.
-AHEAD = 8
+#: Files whose blocks are under way while one is being scanned: enough for 100 ms of latency; each may be ten megabytes.
+AHEAD = 4
 #: Blocks between two wanted ones that are read along rather than asked for in a request of their own.
 GAP = 2
 Result = TypeVar("Result")
