@@ -249,4 +249,5 @@ def test_an_ordinary_user_gets_the_whole_platform_and_the_login_page_says_who_sh
         subprocess.run([*command, "stop", "--state-dir", str(state)], capture_output=True, cwd="/", check=False)
         if new:
             subprocess.run(["userdel", "--remove", name], capture_output=True, check=False)
-    assert not [p for p in psutil.process_iter(["username"]) if p.info["username"] == name]
+    left = [p for p in psutil.process_iter(["username", "status"]) if p.info["username"] == name]
+    assert not [p for p in left if p.info["status"] != psutil.STATUS_ZOMBIE]

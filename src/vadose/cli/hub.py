@@ -233,9 +233,9 @@ def stop(state_dir: Path | None) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         process.terminate()
     deadline = time.monotonic() + 60
-    while (same := _has(state, hub)) and time.monotonic() < deadline:
+    while (alive := _alive(process)) and time.monotonic() < deadline:
         time.sleep(0.2)
-    if same:
+    if alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
         state.record.unlink(missing_ok=True)
@@ -243,10 +243,13 @@ def stop(state_dir: Path | None) -> None:
     click.echo("stopped")
 
 
-def _has(state, hub: dict[str, Any]) -> bool:
-    """Whether this very hub still has the folder."""
-    now = state.holder()
-    return now is not None and now["hub_id"] == hub["hub_id"]
+def _alive(process: Any) -> bool:
+    """Whether a process still runs; one that ended and that nobody has waited for does not."""
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 @command.command()
