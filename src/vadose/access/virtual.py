@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import random
+import re
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -331,7 +333,7 @@ class Steady(WrapperStore):
 
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
         limit = LONGEST * remote.patience()
-        for attempt in range(1, remote.TRIES + 1):
+        for attempt in range(1, remote.RETRIES + 1):
             try:
                 # icechunk itself waits without end for a server that says nothing.
                 body = await asyncio.wait_for(self._store.get(key, prototype, byte_range), limit)
@@ -342,8 +344,9 @@ class Steady(WrapperStore):
                     "VADOSE_READ_TIMEOUT (seconds)"
                 ) from error
             except Exception as error:
-                text = str(error)
-                if "modified" in text or "hecksum" in text or "Precondition" in text or "412" in text:
+                text = str(error).replace(key, "")
+                codes = set(re.findall(r"\b[45]\d\d\b", text))
+                if "modified" in text or "hecksum" in text or "Precondition" in text or "412" in codes:
                     raise SourceChangedError(
                         f"{self.place}: the source of {key} changed since it was indexed; run `vadose catalog diff`, then `update`"
                     ) from error
@@ -351,11 +354,14 @@ class Steady(WrapperStore):
                     raise SourceChangedError(
                         f"{self.place}: the source of {key} is gone since it was indexed"
                     ) from error
-                if attempt == remote.TRIES or "403" in text or "denied" in text.lower():
+                throttled = "SlowDown" in text or bool(codes & {"429", "503"})
+                tries = remote.RETRIES if throttled else remote.TRIES
+                if attempt == tries or "403" in codes or "denied" in text.lower():
                     raise UnreadableFileError(
                         f"{self.place}: {key} is not read: {text.splitlines()[0][:300]}"
                     ) from error
-                await asyncio.sleep(0.1 * 2**attempt)
+                # At different moments: who was refused together is refused together again.
+                await asyncio.sleep(0.1 * 2**attempt * random.uniform(0.5, 1.5))
         if body is None and "/c/" in f"/{key}":
             raise UnreadableFileError(
                 f"{self.place}: chunk {key} has no reference: it is lost, not empty; build it again"
