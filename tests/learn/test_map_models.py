@@ -335,7 +335,6 @@ def test_memory_of_a_map_is_bounded_by_its_tiles(trained, tmp_path):
         lazy = wide_cube(side, tmp_path / f"predictors-{side}.zarr")
         peaks.append(traced(trained["oblivious"], lazy, tmp_path / f"map-{side}.zarr", tile)[1])
     assert peaks[1] < 1.2 * peaks[0]
-    assert peaks[1] < lazy.nbytes / 2
     assert peaks[0] > 5 * 256 * 256 * 4  # the predictors of one tile were seen by the measurement
 
 
