@@ -194,7 +194,7 @@ def test_compose_gives_the_whole_hub(notebook):
             state = service["command"][service["command"].index("--state-dir") + 1]
             said = json.loads(shell(f"$engine exec {name} vadose hub status --json --state-dir {state}").stdout)
             assert all(said["health"].values()), said["health"]
-            assert set(said["health"]) == {"hub", "gateway", "catalog", "store"}
+            assert set(said["health"]) == {"hub", "gateway", "catalog", "citizen", "store"}
     finally:
         shell(f"$engine volume rm -f {volume}", check=False)
 
