@@ -520,8 +520,11 @@ def warm_bandwidth(data):
     import time
     from concurrent.futures import ThreadPoolExecutor
 
+    from vadose.harmonize import Grid, regrid
+
     warm_regrid(data)
     values, copy = data["values"], np.zeros_like(data["values"])
+    field, target = _field(data), Grid.regular((-180, -90, 180, 90), 1.0)
 
     def least(work):
         seconds = []
@@ -532,7 +535,9 @@ def warm_bandwidth(data):
         return min(seconds)
 
     with ThreadPoolExecutor(1) as pool:  # beside the main thread vadose does not split its work
-        data["share"] = least(lambda: np.copyto(copy, values)) / least(lambda: pool.submit(regrid_ours, data).result())
+        data["share"] = least(lambda: np.copyto(copy, values)) / least(
+            lambda: pool.submit(regrid, field, target).result()
+        )
 
 
 def bandwidth_ours(data):
