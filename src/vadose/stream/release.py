@@ -79,19 +79,8 @@ def release(root: str | Path, level: str, version: str, *, form: str = "parquet"
         groups = _groups(table, number)
         if form == "zarr":
             _cubes(work, table, number, design, groups, step, version)
-        for (site, plot, variable), keys in itertools.groupby(groups if form != "zarr" else (), key=lambda g: g[:3]):
-            years = [year for *_, year in keys]
-            if level == "L2":
-                for year, means in _means(table, number, design, site, plot, variable, years, step).items():
-                    plots = pa.Table.from_pandas(plot_means(means), preserve_index=False)
-                    _write(work, f"{site}_{plot}_{year}_{variable}_L2_plot-mean_{version}", plots, form)
-                    means["interpolated"] = means["interpolated"].astype("int8")
-                    out = pa.Table.from_pandas(means, preserve_index=False)
-                    _write(work, f"{site}_{plot}_{year}_{variable}_L2_{version}", out, form)
-                continue
-            for year in years:
-                rows = _rows(table, number, site, plot, variable, year)
-                _write(work, f"{site}_{plot}_{year}_{variable}_{level}_{version}", rows.select(COLUMNS[level]), form)
+        else:
+            _files(work, table, number, design, groups, level, step, version, form)
         _explain(base, work, level, version, number, design, [g[2] for g in groups], form)
         _availability(table, number).to_csv(work / "availability.csv", index=False)
         _manifest(work)
@@ -100,6 +89,23 @@ def release(root: str | Path, level: str, version: str, *, form: str = "parquet"
         shutil.rmtree(work, ignore_errors=True)
         raise
     return final
+
+
+def _files(work: Path, table: Table, number: int, design: Design, groups: list, level: str, step: str, version: str, form: str) -> None:  # fmt: skip
+    """One file a site, plot, variable and year."""
+    for (site, plot, variable), keys in itertools.groupby(groups, key=lambda g: g[:3]):
+        years = [year for *_, year in keys]
+        if level == "L2":
+            for year, means in _means(table, number, design, site, plot, variable, years, step).items():
+                plots = pa.Table.from_pandas(plot_means(means), preserve_index=False)
+                _write(work, f"{site}_{plot}_{year}_{variable}_L2_plot-mean_{version}", plots, form)
+                means["interpolated"] = means["interpolated"].astype("int8")
+                out = pa.Table.from_pandas(means, preserve_index=False)
+                _write(work, f"{site}_{plot}_{year}_{variable}_L2_{version}", out, form)
+            continue
+        for year in years:
+            rows = _rows(table, number, site, plot, variable, year)
+            _write(work, f"{site}_{plot}_{year}_{variable}_{level}_{version}", rows.select(COLUMNS[level]), form)
 
 
 def _cubes(work: Path, table: Table, number: int, design: Design, groups: list, step: str, version: str) -> None:
