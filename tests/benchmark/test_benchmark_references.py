@@ -308,6 +308,18 @@ def history(path, lat, lon, values, *, dim="lndgrid", extra=None):
     ).to_netcdf(path)
 
 
+ROWS, COLUMNS = np.arange(-87.5, 90, 5.0), np.arange(-177.5, 180, 5.0)
+
+
+def gridded(path, moisture):
+    """A year of monthly soil moisture [m3 m-3] (time, ROWS, COLUMNS) as a reference of the upper 0.1 m."""
+    times = pd.date_range("2001-01-01", periods=12, freq="MS")
+    xr.Dataset(
+        {"mrsos": (("time", "lat", "lon"), 100.0 * moisture, {"units": "kg m-2"})},
+        coords={"time": times, "lat": ROWS, "lon": COLUMNS},
+    ).to_netcdf(path)
+
+
 def wave(lat, lon):
     """A smooth pattern on the sphere [m3 m-3]."""
     return 0.25 + 0.1 * np.sin(np.deg2rad(2 * lat)) + 0.05 * np.cos(np.deg2rad(3 * lon)) * np.cos(np.deg2rad(lat))
@@ -319,14 +331,9 @@ def test_a_history_on_the_real_ne30pg3_mesh_is_sampled_at_the_nearest_cell(mesh,
     assert lat.size == 48600
     season = 0.04 * np.cos(2 * np.pi * np.arange(12) / 12)[:, None]
     history(tmp_path / "case.elm.h0.nc", lat, lon, wave(lat, lon) + season + 0.03)
-    rows, columns = np.arange(-87.5, 90, 5.0), np.arange(-177.5, 180, 5.0)
+    rows, columns = ROWS, COLUMNS
     a, o = (v.ravel() for v in np.meshgrid(rows, columns, indexing="ij"))
-    times = pd.date_range("2001-01-01", periods=12, freq="MS")
-    field = (wave(a, o) + season).reshape(12, rows.size, columns.size)
-    xr.Dataset(
-        {"mrsos": (("time", "lat", "lon"), 100.0 * field, {"units": "kg m-2"})},
-        coords={"time": times, "lat": rows, "lon": columns},
-    ).to_netcdf(tmp_path / "reference.nc")
+    gridded(tmp_path / "reference.nc", (wave(a, o) + season).reshape(12, rows.size, columns.size))
     scores = table(
         tmp_path,
         f"""\
@@ -364,13 +371,7 @@ def test_land_only_cells_of_a_mesh_count_by_their_share_of_land(mesh, tmp_path):
     history(
         tmp_path / "case.elm.h0.nc", lat, lon, 0.25 + season + error, dim="ncol", extra={"landfrac": ("ncol", share)}
     )
-    rows, columns = np.arange(-87.5, 90, 5.0), np.arange(-177.5, 180, 5.0)
-    times = pd.date_range("2001-01-01", periods=12, freq="MS")
-    flat_field = np.broadcast_to((0.25 + season)[..., None], (12, rows.size, columns.size))
-    xr.Dataset(
-        {"mrsos": (("time", "lat", "lon"), 100.0 * flat_field, {"units": "kg m-2"})},
-        coords={"time": times, "lat": rows, "lon": columns},
-    ).to_netcdf(tmp_path / "reference.nc")
+    gridded(tmp_path / "reference.nc", np.broadcast_to((0.25 + season)[..., None], (12, ROWS.size, COLUMNS.size)))
     scores = table(
         tmp_path,
         f"""\
