@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -86,6 +87,37 @@ def daily():
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def object_store():
+    """Factory: `with object_store(folder) as (service, state):` SeaweedFS on free ports with the hub's own command and keys, ended after it."""
+    import signal
+    import subprocess
+    import time
+
+    from vadose.hub import services
+    from vadose.hub.state import State, choose_ports
+
+    @contextlib.contextmanager
+    def running(folder: Path):
+        here = State(folder)
+        here.prepare()
+        service = services.object_store(here, choose_ports())
+        with open(here.logs / "store.log", "wb") as log:
+            process = subprocess.Popen(service.command, stdout=log, stderr=log, cwd=here.root, start_new_session=True)
+        try:
+            until = time.monotonic() + 2 * service.patience
+            while not services.answers(service.health):
+                assert process.poll() is None, (here.logs / "store.log").read_text()[-2000:]
+                assert time.monotonic() < until, "the object store did not answer"
+                time.sleep(0.2)
+            yield service, here
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    return running
 
 
 @pytest.fixture

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,35 +19,20 @@ DAYS = 4
 
 
 @pytest.fixture(scope="module")
-def seaweed(tmp_path_factory):
-    """SeaweedFS on free ports with the hub's own command and keys; ended with the last test, whatever happens."""
+def seaweed(object_store, tmp_path_factory):
+    """The store with the hub's buckets, and its owner's file system."""
     import s3fs
 
     from vadose.hub import services
-    from vadose.hub.state import State, choose_ports
 
-    here = State(tmp_path_factory.mktemp("hub"))
-    here.prepare()
-    ports = choose_ports()
-    service = services.object_store(here, ports)
-    with open(here.logs / "store.log", "wb") as log:
-        process = subprocess.Popen(service.command, stdout=log, stderr=log, cwd=here.root, start_new_session=True)
-    try:
-        until = time.monotonic() + 2 * service.patience
-        while not services.answers(service.health):
-            assert process.poll() is None, (here.logs / "store.log").read_text()[-2000:]
-            assert time.monotonic() < until, "the object store did not answer"
-            time.sleep(0.2)
+    with object_store(tmp_path_factory.mktemp("hub")) as (service, here):
         keys = services.s3_identities(here)
-        endpoint = f"http://127.0.0.1:{ports['s3']}"
+        endpoint = service.health.rstrip("/")
         owner = {"key": keys["owner"]["key"], "secret": keys["owner"]["secret"], "endpoint_url": endpoint}
         fs = s3fs.S3FileSystem(**owner, skip_instance_cache=True)
         for bucket in (services.BUCKET, services.SCRATCH):
             fs.mkdir(bucket)
         yield SimpleNamespace(endpoint=endpoint, keys=keys, fs=fs, demo=services.BUCKET, scratch=services.SCRATCH)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 @pytest.fixture

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import time
-
 import pytest
 from click.testing import CliRunner
 
@@ -17,24 +12,13 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
-def bucket(tmp_path, monkeypatch):
-    """An empty bucket of SeaweedFS on free ports, as the hub starts it, with its owner's keys in the environment: (file system, name)."""
+def bucket(object_store, tmp_path, monkeypatch):
+    """An empty bucket of a store with its owner's keys in the environment: (file system, name)."""
     import s3fs
 
     from vadose.hub import services
-    from vadose.hub.state import State, choose_ports
 
-    here = State(tmp_path / "hub")
-    here.prepare()
-    service = services.object_store(here, choose_ports())
-    with open(here.logs / "store.log", "wb") as log:
-        process = subprocess.Popen(service.command, stdout=log, stderr=log, cwd=here.root, start_new_session=True)
-    try:
-        until = time.monotonic() + 2 * service.patience
-        while not services.answers(service.health):
-            assert process.poll() is None, (here.logs / "store.log").read_text()[-2000:]
-            assert time.monotonic() < until, "the object store did not answer"
-            time.sleep(0.2)
+    with object_store(tmp_path / "hub") as (service, here):
         keys = services.s3_identities(here)["owner"]
         said = {
             "AWS_ENDPOINT_URL": service.health.rstrip("/"),
@@ -48,9 +32,6 @@ def bucket(tmp_path, monkeypatch):
         loggers = s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False)
         loggers.mkdir("field")
         yield loggers, "field"
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def test_a_prefix_of_a_real_store_is_watched(bucket, network, tmp_path, table_bytes):
