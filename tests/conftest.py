@@ -92,8 +92,10 @@ def daily():
 @pytest.fixture(scope="session")
 def object_store():
     """Factory: `with object_store(folder) as (service, state):` SeaweedFS on free ports with the hub's own command and keys, ended after it."""
+    import fcntl
     import signal
     import subprocess
+    import tempfile
     import time
 
     from vadose.hub import services
@@ -103,15 +105,19 @@ def object_store():
     def running(folder: Path):
         here = State(folder)
         here.prepare()
+        # One start at a time on this machine: test workers that choose free ports at the same moment choose the same.
+        turn = open(Path(tempfile.gettempdir()) / f"vadose-test-store-{os.geteuid()}.lock", "w")  # noqa: SIM115
+        fcntl.flock(turn, fcntl.LOCK_EX)
         service = services.object_store(here, choose_ports())
         with open(here.logs / "store.log", "wb") as log:
             process = subprocess.Popen(service.command, stdout=log, stderr=log, cwd=here.root, start_new_session=True)
         try:
-            until = time.monotonic() + 2 * service.patience
-            while not services.answers(service.health):
-                assert process.poll() is None, (here.logs / "store.log").read_text()[-2000:]
-                assert time.monotonic() < until, "the object store did not answer"
-                time.sleep(0.2)
+            with turn:
+                until = time.monotonic() + 2 * service.patience
+                while not services.answers(service.health):
+                    assert process.poll() is None, (here.logs / "store.log").read_text()[-2000:]
+                    assert time.monotonic() < until, "the object store did not answer"
+                    time.sleep(0.2)
             yield service, here
         finally:
             os.killpg(process.pid, signal.SIGKILL)
