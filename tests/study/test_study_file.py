@@ -65,6 +65,14 @@ def test_the_studies_that_ship_are_read(name):
         ("correlated: [[b, c]]", "regrid: conservatve", 11, ["'regrid'", "'conservative'"]),
         ("correlated: [[b, c]]", "climatology: gone", 11, ["'climatology'", "removed"]),
         ("correlated: [[b, c]]", "title: again", 11, ["'title'", "twice"]),
+        ("correlated: [[b, c]]", "collocate: [a, b]", 11, ["'collocate'", "three sources or more", "found 2: a, b"]),
+        ("correlated: [[b, c]]", "layer: [0.5, 0.1]", 11, ["'layer'", "top < bottom", "[0.5, 0.1]"]),
+        ("correlated: [[b, c]]", "bootstrap: 0", 11, ["'bootstrap'", "at least 1", "got 0"]),
+        ("2017-12-31", "2017-13-31", 2, ["'period'", "2017-01-01, 2018-12-31", "2017-13-31"]),
+        ("2017-12-31", "last year", 2, ["'period'", "last year"]),
+        ("[-100, 35, -90, 45]", "[35, -100, 45, -90]", 3, ["'bbox'", "latitudes within 90", "[-100, 35, -90, 45]?"]),
+        ("resolution: 1.0", "resolution: 0", 4, ["'resolution'", "above zero"]),
+        ("resolution: 1.0", "resolution: 0.7", 4, ["'resolution'", "whole number of 0.7 degree cells"]),
         ("title: Three products\n", "", 1, ["'title'", "missing"]),
         ("correlated: [[b, c]]", "correlated: [[b, c]", 12, ["not valid YAML"]),
     ],
@@ -80,7 +88,7 @@ def test_what_is_wrong_is_told_with_line_key_and_allowed_values(old, new, line, 
 
 
 def test_a_study_with_one_source_is_refused():
-    with pytest.raises(StudyError, match="at least two sources"):
+    with pytest.raises(StudyError, match="three sources or more"):
         parse(GOOD[: GOOD.index("  b:")])
 
 

@@ -70,8 +70,8 @@ def command(study: Path, output: Path, fresh: bool, workers: int | None) -> None
         except KeyboardInterrupt:
             raise
         except VadoseError as error:
-            if not any(bar.tasks[t].finished for t in tasks.values()):
-                raise
+            if not any(bar.tasks[t].finished for step, t in tasks.items() if step != "catalog"):
+                raise  # nothing is kept of a mere look into the catalog
             raise PlatformError(f"{error}; {CONTINUE}") from error
         except BaseException as error:  # a lost cluster cancels with more than Exception
             raise PlatformError(
@@ -107,6 +107,7 @@ def _stopped(error: BaseException, output: Path, steps: list[str]) -> str:
     import traceback
 
     story = output / "error.log"
+    output.mkdir(parents=True, exist_ok=True)
     story.write_text("".join(traceback.format_exception(error)))
     words = str(error).strip().splitlines()
     at = f" at step {', '.join(steps)}" if steps else ""

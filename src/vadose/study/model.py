@@ -6,13 +6,14 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from vadose.errors import StudyError
+from vadose.errors import StudyError, VadoseError
 from vadose.harmonize import grid as grids
 from vadose.products import PRODUCTS
 
@@ -109,7 +110,16 @@ class Keyed(dict):
     lines: dict[str, int]
 
 
+def _date(loader: _Lines, node: yaml.ScalarNode) -> Any:
+    """A date; text where the calendar has no such day, so that the key's own check can name it."""
+    try:
+        return loader.construct_yaml_timestamp(node)
+    except ValueError:
+        return node.value
+
+
 _Lines.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+_Lines.add_constructor("tag:yaml.org,2002:timestamp", _date)
 
 
 def read(path: str | Path) -> Study:
@@ -184,30 +194,26 @@ class Checker:
                 raise StudyError(f"{self.name}: line 1: key {key!r} is missing: {meaning}")
         sources = tuple(self.source(str(n), body) for n, body in self.mapping("sources").items())
         names = [s.name for s in sources]
-        if len(names) < 2:
-            raise self.fail("sources", f"a study compares at least two sources, found {names}")
         collocate = tuple(self.names("collocate", names)) or tuple(names)
+        if len(set(collocate)) < 3:
+            raise self.fail(
+                "collocate" if "collocate" in self.raw else "sources",
+                f"collocation needs three sources or more, found {len(set(collocate))}: {', '.join(collocate)}",
+            )
         pairs = tuple(tuple(self.pair(p, names)) for p in self.raw.get("correlated") or [])
         reference = str(self.raw.get("reference", names[0]))
         if reference not in names:
             raise self.fail("reference", f"{reference!r} is not a source; sources: {', '.join(names)}")
-        period = self.raw["period"]
-        if not (isinstance(period, list) and len(period) == 2):
-            raise self.fail("period", f"expected two dates, for example [2017-01-01, 2018-12-31], got {period!r}")
-        first, last = (str(p)[:10] for p in period)
-        if first > last:
-            raise self.fail("period", f"ends ({last}) before it starts ({first})")
-        bbox = self.numbers("bbox", 4)
-        if bbox is None or not (bbox[0] < bbox[2] and bbox[1] < bbox[3]):
-            raise self.fail("bbox", f"expected west < east and south < north, got {self.raw['bbox']}")
+        bbox = self.box()
         layer = self.numbers("layer", 2) or (0.0, 0.05)
-        resolution = self.numbers("resolution", 1)
+        if not 0 <= layer[0] < layer[1]:
+            raise self.fail("layer", f"expected top and bottom in m with 0 <= top < bottom, got {self.raw['layer']}")
         return Study(
             title=str(self.raw["title"]),
             summary=" ".join(str(self.raw.get("summary", "")).split()),
-            period=(first, last),
-            bbox=(bbox[0], bbox[1], bbox[2], bbox[3]),
-            resolution=resolution[0] if resolution else None,
+            period=self.period(),
+            bbox=bbox,
+            resolution=self.resolution(bbox),
             layer=(layer[0], layer[1]),
             sources=sources,
             regrid=self.choice("regrid", grids.METHODS, "conservative"),
@@ -217,11 +223,60 @@ class Checker:
             correlated=pairs,  # type: ignore[arg-type]
             stations=self.source("stations", self.raw["stations"]) if self.raw.get("stations") else None,
             truth=self.source("truth", self.raw["truth"]) if self.raw.get("truth") else None,
-            bootstrap=int((self.numbers("bootstrap", 1) or (200,))[0]),
-            block_days=int((self.numbers("block_days", 1) or (30,))[0]),
+            bootstrap=self.count("bootstrap", 200),
+            block_days=self.count("block_days", 30),
             text=text,
             file=self.name,
         )
+
+    def period(self) -> tuple[str, str]:
+        """First and last day as YYYY-MM-DD."""
+        value = self.raw["period"]
+        try:
+            first, last = (date.fromisoformat(str(day)[:10]) for day in value)
+        except (TypeError, ValueError):
+            shown = f"[{', '.join(map(str, value))}]" if isinstance(value, list) else repr(value)
+            raise self.fail(
+                "period", f"expected two dates, for example [2017-01-01, 2018-12-31], got {shown}"
+            ) from None
+        if first > last:
+            raise self.fail("period", f"ends ({last}) before it starts ({first})")
+        return first.isoformat(), last.isoformat()
+
+    def box(self) -> tuple[float, float, float, float]:
+        """West, south, east, north [degrees]."""
+        west, south, east, north = self.numbers("bbox", 4) or (0.0, 0.0, 0.0, 0.0)
+        if not (west < east and -90 <= south < north <= 90):
+            swapped = max(abs(south), abs(north)) > 90 and -90 <= west < east <= 90 and south < north
+            hint = (
+                f"; latitude and longitude are swapped: [{south:g}, {west:g}, {north:g}, {east:g}]?" if swapped else ""
+            )
+            raise self.fail(
+                "bbox",
+                f"expected west, south, east, north with west < east, south < north and latitudes within 90, "
+                f"got {self.raw['bbox']}{hint}",
+            )
+        return west, south, east, north
+
+    def resolution(self, bbox: tuple[float, float, float, float]) -> float | None:
+        """Size of a cell [degrees], of which the region holds a whole number; None where sources are point series."""
+        value = self.numbers("resolution", 1)
+        if value is None:
+            return None
+        if value[0] <= 0:
+            raise self.fail("resolution", f"expected a size of cells in degrees above zero, got {value[0]:g}")
+        try:
+            grids.Grid.regular(bbox, value[0])
+        except VadoseError as error:
+            raise self.fail("resolution", f"{error}; change one of the two") from error
+        return value[0]
+
+    def count(self, key: str, default: int) -> int:
+        """A whole number of at least one."""
+        value = (self.numbers(key, 1) or (default,))[0]
+        if value < 1 or value != int(value):
+            raise self.fail(key, f"expected a whole number of at least 1, got {value:g}")
+        return int(value)
 
     def known(self, mapping: Any, allowed: Any) -> None:
         for key in mapping:

@@ -113,8 +113,10 @@ def source_on_study(source: Source, study: Study, failures: Failures, places: An
     days = pd.date_range(study.period[0], study.period[1], freq="D")
     values = values.reindex(time=days).transpose("time", ...).astype("float32").compute()
     if not bool(values.notnull().any()):
+        look = f"`vadose catalog show {source.collection}` tells what it covers; " if source.collection else ""
         raise NotFoundError(
-            f"source {source.name!r} has no value in {study.period[0]} to {study.period[1]} and {study.bbox}"
+            f"source {source.name!r} has no value from {study.period[0]} to {study.period[1]} within {list(study.bbox)}; "
+            f"{look}change 'period' or 'bbox'"
         )
     return values.rename("soil_moisture").to_dataset()
 

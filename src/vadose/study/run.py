@@ -37,7 +37,8 @@ def run(study: Study | str | Path, output: str | Path, *, fresh: bool = False, t
     The folder holds `merged.zarr`, `collocation.zarr`, `tables/*.parquet`, `provenance.json`, `failures.json`, `study.yaml`;
     `vadose.report.write` makes the page. `tell(step, state)` hears of progress ("start", "done", "kept").
 
-    Raises StudyError when fewer than two sources can be read; one that cannot is reported in the results instead.
+    Raises StudyError when fewer than three collocated sources, or not the reference, can be read (another that cannot is
+    reported in the results instead), PlatformError when the folder cannot be written or another run is in it.
     """
     the = read(study) if not isinstance(study, Study) else study
     folder = Path(output)
@@ -137,7 +138,7 @@ class _Run:
         self.look_up()
         parts = self.sources()
         missing = [n for n in study.collocate if n not in parts]
-        if len(parts) < 2 or len(study.collocate) - len(missing) < 3:
+        if len(study.collocate) - len(missing) < 3:
             reasons = "; ".join(f"{r['source']}: {r['why']}" for r in self.failures.rows[:4])
             raise StudyError(
                 f"collocation needs three sources, {len(study.collocate) - len(missing)} of {len(study.collocate)} could be read. {reasons}"
