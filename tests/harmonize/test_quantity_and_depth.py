@@ -92,3 +92,14 @@ def test_error_of_two_equal_layers_lies_between_one_and_independent():
     out = layers_to_layer(xr.DataArray([0.2, 0.2], dims="depth"), np.array([[0, 0.5], [0.5, 1.0]]), 0.0, 1.0, error=e)
     r = np.exp(-0.5 / 0.3)
     assert float(out.soil_moisture_standard_error) == pytest.approx(0.04 * np.sqrt(0.5 * (1 + r)))
+
+
+def test_where_there_is_no_mean_there_is_no_error():
+    e = xr.DataArray([0.04, 0.04], dims="depth")
+    below = sensors_to_layer(xr.DataArray([0.2, 0.2], dims="depth"), np.array([0.05, 0.5]), 0.0, 1.0, error=e)
+    half = layers_to_layer(
+        xr.DataArray([0.2, np.nan], dims="depth"), np.array([[0, 0.5], [0.5, 1.0]]), 0.0, 1.0, error=e
+    )
+    for out in (below, half):
+        assert np.isnan(out.soil_moisture)
+        assert np.isnan(out.soil_moisture_standard_error)

@@ -49,9 +49,8 @@ def layers_to_layer(
     )
     if error is not None:
         share = present / total.where(total > 0)
-        out["soil_moisture_standard_error"] = _error(
-            share, error.drop_vars(dim, errors="ignore"), np.asarray(bounds, float).mean(axis=1), dim
-        )
+        sd = _error(share, error.drop_vars(dim, errors="ignore"), np.asarray(bounds, float).mean(axis=1), dim)
+        out["soil_moisture_standard_error"] = sd.where(out.soil_moisture.notnull())
     return cf.with_depth(out, top, bottom)
 
 
@@ -87,7 +86,8 @@ def sensors_to_layer(
     out["soil_moisture_flag"] = flag.assign_attrs(cf.flag_attrs(("extrapolated",)))
     linked = ["soil_moisture_flag"]
     if error is not None:
-        out["soil_moisture_standard_error"] = _error(share, error.drop_vars(dim, errors="ignore"), z, dim)
+        sd = _error(share, error.drop_vars(dim, errors="ignore"), z, dim)
+        out["soil_moisture_standard_error"] = sd.where(mean.notnull())
         linked.append("soil_moisture_standard_error")
     return cf.link(cf.with_depth(out, top, bottom), "soil_moisture", *linked)
 
