@@ -147,10 +147,10 @@ def ours_scan(data: Any) -> Any:
     from vadose.access.cube import scan_file
     from vadose.access.recipe import parse
 
-    recipe, known, rows = parse(RECIPE), set(), []
+    recipe, known, learned, rows = parse(RECIPE), set(), {}, []
 
     def work(file: Any, stat: Any) -> Any:
-        out = scan_file(file, stat, recipe, known)
+        out = scan_file(file, stat, recipe, known, learned)
         known.add(out.era)
         return out
 

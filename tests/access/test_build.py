@@ -16,6 +16,7 @@ from vadose.access import build, quality, validation, virtual
 from vadose.access.catalog import open_catalog
 from vadose.access.chunkstore import open_references
 from vadose.access.parquet import References
+from vadose.access.scan import scan
 from vadose.errors import NotFoundError, PlatformError, UnreadableFileError, VadoseInputError
 
 
@@ -122,6 +123,39 @@ def test_another_scale_is_another_era_and_both_decode_right(archive):
     for day, truth in archive.truth.items():
         tolerance = 0.00051 if day in (6, 7) else 0.0
         np.testing.assert_allclose(ds.soil_moisture[day].values, truth, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"fillvalue": 7.0},
+        {"chunks": (10, 30)},
+        {"chunks": None, "shuffle": None, "compression": None},
+        {"shuffle": None},
+        {"compression": None},
+        {"compression_opts": 9},
+        {"fletcher32": True},
+        {"dtype": "f8"},
+        {"dtype": ">f4"},
+        {"dtype": "S4", "fillvalue": None},
+    ],
+    ids=lambda made: "-".join(f"{k}={v}" for k, v in made.items()),
+)
+def test_what_the_file_before_taught_never_stands_for_a_dataset_made_otherwise(tmp_path, made):
+    usual = {"shape": SHAPE, "dtype": "f4", "chunks": CHUNKS, "shuffle": True, "compression": "gzip", "fillvalue": -1.0}
+    ways = {"usual": usual, "other": {**usual, **made}, "again": usual}
+    learned = {}
+    for name, way in ways.items():
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            data = file.create_dataset("sm", **{k: v for k, v in way.items() if v is not None})
+            data[:] = (np.arange(np.prod(SHAPE)).reshape(SHAPE) % 100).astype(data.dtype)
+        (fresh,) = scan(str(tmp_path / f"{name}.h5")).values()
+        (found,) = scan(str(tmp_path / f"{name}.h5"), learned=learned).values()
+        for key, value in fresh.__dict__.items():
+            np.testing.assert_equal(getattr(found, key), value, key)
+        with h5py.File(tmp_path / f"{name}.h5") as file:
+            assert (found.dtype, found.fill) == (file["sm"].dtype, way["fillvalue"])
+            assert found.chunks == (file["sm"].chunks or SHAPE)
 
 
 def test_another_chunk_shape_or_variable_is_another_era(archive):

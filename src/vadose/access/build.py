@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from vadose.access import blocks, parquet, remote, store, stores, virtual
+from vadose.access import blocks, files, parquet, remote, store, stores, virtual
 from vadose.access.credentials import Access
 from vadose.access.cube import Era, FileScan, assemble, scan_file
 from vadose.access.journal import Journal
-from vadose.access.recipe import Recipe, load
+from vadose.access.recipe import Recipe, load, point_to
 from vadose.access.remote import Stat
+from vadose.access.scan import Learned
 from vadose.errors import NotFoundError, PlatformError, UnreadableFileError, VadoseError, VadoseInputError
 
 #: Files between two entries in the journal: what a stop can lose.
@@ -63,12 +64,14 @@ def build(
     folder: str | Path,
     identifier: str,
     *,
+    source: str | None = None,
     fresh: bool = False,
     progress: Progress | None = None,
     client: Any = None,
 ) -> Outcome:
     """Index the files of a collection where they lie; what was indexed before and did not change is kept.
 
+    `source` says where one's own copy is: a folder, a glob, `@FILE` with addresses; the recipe keeps it from then on.
     `client` (a Dask client) scans batches on its workers. Raises PlatformError while another build of the same collection
     runs, VadoseInputError for a wrong recipe, NotFoundError when the source lists nothing.
     """
@@ -77,18 +80,27 @@ def build(
     collection = store.read_collections(folder).get(identifier)
     if collection is None:
         raise NotFoundError(f"no collection {identifier!r} in {folder}; there are {', '.join(store.folders(folder))}")
+    if source is not None:
+        point_to(home, source, collection)
     recipe = load(home)
     access = Access.of(next((a["vadose:open"] for a in collection["assets"].values() if "vadose:open" in a), None))
     with alone(home), Journal(home / ".build" / "journal.sqlite") as journal:
         if fresh:
             journal.keep_only(())
         outcome = Outcome(identifier)
+        if recipe.join and files.is_items(recipe.source):
+            return _items(
+                home, collection, recipe, files.adopted(files.items_of(recipe.source), collection), {}, outcome
+            )
         found = sources(recipe, home, access)
         if not found:
             raise NotFoundError(f"{identifier}: nothing matches {recipe.source}")
         outcome.listed = len(found)
         if recipe.format == "zarr":
             return _stores(home, collection, recipe, access, found, outcome)
+        if recipe.join:
+            items, aside = files.made(found, recipe, collection, access)
+            return _items(home, collection, recipe, items, aside, outcome)
         chosen = choose(found, recipe, journal)
         journal.keep_only([*(s.href for s in chosen), *journal.quarantine()])
         todo = journal.missing(chosen)
@@ -114,6 +126,23 @@ def _stores(home: Path, collection: dict[str, Any], recipe: Recipe, access: Acce
     return outcome
 
 
+def _items(home: Path, collection: dict[str, Any], recipe: Recipe, items: list[dict[str, Any]], aside: dict[str, str], outcome: Outcome) -> Outcome:  # fmt: skip
+    """Files that are read one by one: which there are is all that is kept."""
+    outcome.listed = outcome.listed or len(items)
+    outcome.quarantine, outcome.scanned, outcome.indexed = aside, outcome.listed, len(items)
+    _write_quarantine(home, aside)
+    same = {i["id"]: str(i["properties"].get("vadose:etag", "")) for i in items} == files.known(home.parent, home.name)
+    if not items or (same and "join" in collection["assets"]["data"].get("vadose:open", {})):
+        outcome.tag = collection.get("version", "")
+        return outcome
+    outcome.tag, outcome.changed = next_tag(home), True
+    files.describe(collection, recipe, items, len(aside), outcome.tag)
+    _keep_version(home, outcome.tag, collection, items)
+    _make_current(home, outcome.tag)
+    _forget_old(home)
+    return outcome
+
+
 @contextlib.contextmanager
 def alone(home: Path) -> Iterator[None]:
     """Only one writer a collection: a lock that ends with the process."""
@@ -128,6 +157,11 @@ def alone(home: Path) -> Iterator[None]:
 
 def sources(recipe: Recipe, home: Path, access: Access) -> list[Stat]:
     """What the source lists now. `@FILE` names a text file with one address a line; relative globs start at the catalog."""
+    if not recipe.source:
+        raise NotFoundError(
+            f"{home.name}: these files are your own download; say where they are: vadose catalog build {home.name} --source FOLDER "
+            f"(looks for {recipe.files} in it and below), a glob, or @FILE with one address a line"
+        )
     if recipe.source.startswith("@"):
         path = home / recipe.source[1:]
         return [remote.stat(line.strip(), access) for line in path.read_text().splitlines() if line.strip()]
@@ -200,8 +234,10 @@ def scan_all(
 def _here(
     todo: list[Stat], recipe: Recipe, access: Access, known: set[str]
 ) -> Iterator[tuple[Stat, FileScan | Exception]]:
+    learned: Learned = {}
+
     def work(file: Any, stat: Stat) -> FileScan:
-        out = scan_file(file, stat, recipe, known)
+        out = scan_file(file, stat, recipe, known, learned)
         known.add(out.era)
         return out
 
@@ -307,7 +343,7 @@ def commit(
     _describe(collection, made, recipe)
     items = [_item(collection, era, scanned, recipe) for era, members in made for scanned in members]
     _keep_version(home, outcome.tag, collection, items)
-    store.write_collection(home, collection, items)
+    _make_current(home, outcome.tag)
     _forget_old(home)
 
 
@@ -422,6 +458,15 @@ def _keep_version(home: Path, tag: str, collection: dict[str, Any], items: list[
     store.write_collection(home / "versions" / tag, collection, items)
 
 
+def _make_current(home: Path, tag: str) -> None:
+    """Copy a version's items and collection to where readers look, the collection last."""
+    source = home / "versions" / tag
+    if (source / "items.parquet").exists():
+        shutil.copy(source / "items.parquet", home / "items.parquet.part")
+        (home / "items.parquet.part").replace(home / "items.parquet")
+    store.replace_text(home / "collection.json", (source / "collection.json").read_text())
+
+
 def _forget_old(home: Path) -> None:
     """Keep the newest versions; references that none of them names are removed."""
     kept = sorted((home / "versions").iterdir(), key=lambda p: p.stat().st_mtime)
@@ -453,11 +498,7 @@ def rollback(folder: str | Path, identifier: str, tag: str | None = None) -> str
     if tag not in known:
         raise unknown_name("version", tag, known)
     with alone(home):
-        source = home / "versions" / tag
-        if (source / "items.parquet").exists():
-            shutil.copy(source / "items.parquet", home / "items.parquet.part")
-            (home / "items.parquet.part").replace(home / "items.parquet")
-        store.replace_text(home / "collection.json", (source / "collection.json").read_text())
+        _make_current(home, tag)
     return tag
 
 

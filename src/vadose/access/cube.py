@@ -17,7 +17,7 @@ import numpy as np
 
 from vadose.access.recipe import Recipe
 from vadose.access.remote import Stat
-from vadose.access.scan import STATED_PERIOD, Variable, fingerprint, opened, scan, stated_period
+from vadose.access.scan import STATED_PERIOD, Learned, Variable, fingerprint, opened, scan, stated_period
 from vadose.errors import TimeAxisError, UnreadableFileError
 
 #: Variables up to this size are taken into the references themselves, if they do not grow with time.
@@ -70,19 +70,19 @@ class FileScan:
         return self.number[part], self.offset[part], self.length[part]
 
 
-def scan_file(file: Any, stat: Stat, recipe: Recipe, known: set[str]) -> FileScan:
+def scan_file(file: Any, stat: Stat, recipe: Recipe, known: set[str], learned: Learned | None = None) -> FileScan:
     """Scan one file by a recipe. Attributes are read in full only for the first file of an era (`known` holds the others)."""
     if recipe.format not in ("hdf5", "netcdf4"):
-        return _scan(file, stat, recipe, known)
+        return _scan(file, stat, recipe, known, learned)
     with opened(file, stat.href) as handle:
         if recipe.stacks:
             _same_time(handle, stat, recipe)
-        return _scan(handle, stat, recipe, known)
+        return _scan(handle, stat, recipe, known, learned)
 
 
-def _scan(file: Any, stat: Stat, recipe: Recipe, known: set[str]) -> FileScan:
+def _scan(file: Any, stat: Stat, recipe: Recipe, known: set[str], learned: Learned | None) -> FileScan:
     full = not recipe.stacks
-    variables, skipped = _gather(file, stat, recipe, full=full)
+    variables, skipped = _gather(file, stat, recipe, full=full, learned=learned)
     along = None if recipe.stacks else recipe.dim
     free = (
         {v.name for v in variables.values() if recipe.dim in (v.dims or ()) and v.inline is not None}
@@ -117,7 +117,9 @@ def _short(moment: np.datetime64) -> str:
     return str(moment.astype("datetime64[s]")).removesuffix("T00:00:00")
 
 
-def _gather(file: Any, stat: Stat, recipe: Recipe, *, full: bool) -> tuple[dict[str, Variable], dict[str, str]]:
+def _gather(
+    file: Any, stat: Stat, recipe: Recipe, *, full: bool, learned: Learned | None = None
+) -> tuple[dict[str, Variable], dict[str, str]]:
     from vadose.access import fallback
 
     def load(v: Variable) -> bool:
@@ -131,8 +133,9 @@ def _gather(file: Any, stat: Stat, recipe: Recipe, *, full: bool) -> tuple[dict[
     skipped: dict[str, str] = {}
     for group in recipe.groups:
         if recipe.format in ("hdf5", "netcdf4"):
+            only = set(recipe.only) or None
             found = scan(
-                file, group=group, name=stat.href, full=full, only=set(recipe.only) or None, skipped=skipped, load=load
+                file, group=group, name=stat.href, full=full, only=only, skipped=skipped, load=load, learned=learned
             )
         else:
             found = fallback.scan_other(file, stat, recipe, load)

@@ -33,6 +33,10 @@ PLUMBING = frozenset(
 )
 
 
+#: How the datasets of earlier files were made, by group and name: their creation properties, and what was read from them.
+Learned = dict[str, tuple[Any, Any]]
+
+
 @dataclass(frozen=True)
 class Variable:
     """One dataset: its form, its attributes, and where its chunks are (`index` (n, dims), `offset` (n,), `length` (n,)).
@@ -74,13 +78,15 @@ def scan(
     only: Collection[str] | None = None,
     skipped: dict[str, str] | None = None,
     load: Callable[[Variable], bool] | None = None,
+    learned: Learned | None = None,
 ) -> dict[str, Variable]:
     """The datasets of `group` in an HDF5 file given as bytes, as a local path, as an open binary file, or `opened` already.
 
     `full=False` reads only the attributes that decide decoding: enough for the fingerprint, and several times faster.
     `only` names the datasets wanted. Datasets that no reference can describe (text of varying length, exotic filters) are put
     into `skipped` with the reason where that is given; without it they are an error. Of those that `load` says yes to, the
-    values come along (`inline`).
+    values come along (`inline`). `learned`, kept from file to file, saves reading again what a dataset has in common with the
+    one of its name before.
 
     Raises UnreadableFileError naming the file when it is not HDF5, truncated, lacks the group, or cannot be referenced.
     """
@@ -101,7 +107,7 @@ def scan(
                 if not isinstance(dataset, h5py.h5d.DatasetID) or _only_a_dimension(dataset):
                     continue
                 try:
-                    found = _variable(label, dataset, full)
+                    found = _variable(label, dataset, full, learned if learned is not None else {}, f"{group}/{label}")
                     if load is not None and found.inline is None and load(found):
                         found = replace(found, inline=_values(dataset).tobytes())
                     out[label] = found
@@ -162,44 +168,72 @@ class _Unreferencable(Exception):
     """A dataset that cannot be described by offsets."""
 
 
-def _variable(label: str, dataset: Any, full: bool) -> Variable:
+def _variable(label: str, dataset: Any, full: bool, learned: Learned, key: str) -> Variable:
     import h5py
 
     shape = dataset.shape
-    dtype = dataset.dtype
+    dtype = _numpy_type(dataset.get_type().encode())
     if dtype.kind == "O":
         raise _Unreferencable("text or lists of varying length cannot be referenced")
     if dtype.kind == "V":
         raise _Unreferencable("compound values cannot be referenced")
     create = dataset.get_create_plist()
-    layout = create.get_layout()
+    before = learned.get(key)
+    if before is None or before[1].dtype != dtype or not create.equal(before[0]):
+        before = learned[key] = (create, _made(create, dtype))
+    made = before[1]
     inline = None
-    if layout == h5py.h5d.CHUNKED:
-        chunks = create.get_chunk()
+    if made.layout == h5py.h5d.CHUNKED:
+        chunks = made.chunks
         index, offset, length = _chunked(dataset, chunks)
     else:
         chunks = shape
-        index, offset, length = _whole(dataset, shape, create, layout)
-        if layout == h5py.h5d.COMPACT:
+        index, offset, length = _whole(dataset, shape, create, made.layout)
+        if made.layout == h5py.h5d.COMPACT:
             inline = _values(dataset).tobytes()
-    filters = tuple(_filter(create.get_filter(k), dtype) for k in range(create.get_nfilters()))
     attrs, dims = _attributes(dataset, len(shape), full)
-    return Variable(
-        label, shape, dtype, tuple(chunks), filters, _fill(create, dtype), attrs, index, offset, length, dims, inline
-    )
+    return Variable(label, shape, dtype, chunks, made.filters, made.fill, attrs, index, offset, length, dims, inline)
+
+
+@lru_cache(maxsize=512)
+def _numpy_type(encoded: bytes) -> np.dtype:
+    """The numpy type of an encoded HDF5 type; lists and text of varying length are objects."""
+    import h5py
+
+    return h5py.h5t.decode(encoded).dtype
+
+
+@dataclass(frozen=True)
+class _Made:
+    """How a dataset was made: what its list of creation properties says."""
+
+    dtype: np.dtype
+    layout: int
+    chunks: tuple[int, ...]
+    filters: tuple[dict[str, Any], ...]
+    fill: Any
+
+
+def _made(create: Any, dtype: np.dtype) -> _Made:
+    import h5py
+
+    layout = create.get_layout()
+    chunks = create.get_chunk() if layout == h5py.h5d.CHUNKED else ()
+    filters = tuple(_filter(create.get_filter(k), dtype) for k in range(create.get_nfilters()))
+    return _Made(dtype, layout, tuple(chunks), filters, _fill(create, dtype))
 
 
 def _chunked(dataset: Any, chunks: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     # Chunks that were never written have no place: they read as the fill value, and are not in the table.
-    places: list[tuple[Any, int, int, int]] = []
-    dataset.chunk_iter(lambda c: places.append((c.chunk_offset, c.byte_offset, c.size, c.filter_mask)))
-    if any(p[3] for p in places):
+    places: list[Any] = []
+    dataset.chunk_iter(places.append)
+    if any(p.filter_mask for p in places):
         raise _Unreferencable("some chunks skip a filter that others use")
-    starts = np.array([p[0] for p in places], np.int64).reshape(len(places), len(chunks))
+    starts = np.array([p.chunk_offset for p in places], np.int64).reshape(len(places), len(chunks))
     return (
-        starts // np.array(chunks, np.int64),
-        np.array([p[1] for p in places], np.int64),
-        np.array([p[2] for p in places], np.int64),
+        starts // chunks,
+        np.array([p.byte_offset for p in places], np.int64),
+        np.array([p.size for p in places], np.int64),
     )
 
 
@@ -268,9 +302,7 @@ def _attribute(attribute: Any, dataset: Any, key: str) -> Any:
 @lru_cache(maxsize=512)
 def _number_or_text(encoded: bytes) -> np.dtype | None:
     """The numpy type of an encoded HDF5 type, where a value of it is a number or text of fixed length."""
-    import h5py
-
-    dtype = h5py.h5t.decode(encoded).dtype
+    dtype = _numpy_type(encoded)
     return dtype if dtype.kind in "iufbS" else None
 
 
