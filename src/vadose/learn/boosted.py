@@ -60,7 +60,12 @@ class Boosted:
 
 
 class Oblivious:
-    """CatBoost: one model of symmetric trees for the mean, one for all quantiles at once. Needs the extra `trees`."""
+    """CatBoost: one model of symmetric trees for the mean, one for all quantiles at once. Needs the extra `trees`.
+
+    The quantiles take at most `quantile_rounds`, since their learning rate stays at 0.03 whatever the rows: on 50,000 rows of
+    known truth 500 rounds lose 0.5 % of the pinball loss that 800 reach, 1000 pull 90 % intervals together to a coverage of
+    0.877 (500: 0.890), and maps take half the time.
+    """
 
     kind = "oblivious"
 
@@ -68,6 +73,7 @@ class Oblivious:
         self,
         *,
         rounds: int = 1000,
+        quantile_rounds: int = 500,
         rate: float | None = None,
         depth: int = 6,
         levels: tuple[float, ...] = LEVELS,
@@ -75,6 +81,7 @@ class Oblivious:
     ) -> None:
         self.options: dict[str, Any] = {
             "rounds": rounds,
+            "quantile_rounds": quantile_rounds,
             "rate": rate,
             "depth": depth,
             "levels": tuple(levels),
@@ -83,10 +90,10 @@ class Oblivious:
         self.mean: Any = None
         self.all: Any = None
 
-    def _make(self, state: int, loss: str) -> Any:
+    def _make(self, state: int, loss: str, rounds: int) -> Any:
         options = {"learning_rate": self.options["rate"]} if self.options["rate"] else {}
         return catboost().CatBoostRegressor(
-            iterations=self.options["rounds"], depth=self.options["depth"], loss_function=loss, random_seed=state,
+            iterations=rounds, depth=self.options["depth"], loss_function=loss, random_seed=state,
             thread_count=self.options["threads"], verbose=False, allow_writing_files=False, **options,
         )  # fmt: skip
 
@@ -94,10 +101,11 @@ class Oblivious:
         """Fit mean and quantiles on rows `x` (row, predictor) and targets `y`."""
         _enough(y)
         state = int(np.random.default_rng(rng).integers(2**31))
-        self.mean = self._make(state, "RMSE").fit(x, y, sample_weight=weight)
+        self.mean = self._make(state, "RMSE", self.options["rounds"]).fit(x, y, sample_weight=weight)
         if self.options["levels"]:
             alpha = ",".join(f"{q:g}" for q in self.options["levels"])
-            self.all = self._make(state, f"MultiQuantile:alpha={alpha}").fit(x, y, sample_weight=weight)
+            loss, rounds = f"MultiQuantile:alpha={alpha}", min(self.options["rounds"], self.options["quantile_rounds"])
+            self.all = self._make(state, loss, rounds).fit(x, y, sample_weight=weight)
         return self
 
     def predict(self, x: np.ndarray) -> np.ndarray:
