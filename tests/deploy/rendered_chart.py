@@ -33,7 +33,7 @@ OWN: dict[str, dict[str, Any]] = {
                 "gpu": {"enabled": True},
             },
         },
-        "jupyterhub": {"proxy": {"https": {"hosts": ["hub.university.example"], "letsencrypt": {"contactEmail": "hub@university.example"}}}},
+        "jupyterhub": {"proxy": {"https": {"secret": {"name": "hub-tls"}}}},
     },
     "everything": {
         "vadose": {

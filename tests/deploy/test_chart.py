@@ -99,6 +99,7 @@ def test_nothing_is_open_by_default(chart):
     assert defaults["dask-gateway"]["traefik"]["service"]["type"] == "ClusterIP"
 
 
+ELB = "service.beta.kubernetes.io/aws-load-balancer"
 WRONG = {
     "a misspelt key": ({"vadose": {"dask": {"idleMinuts": 5}}}, "idleMinuts"),
     "a misspelt block": ({"vadoze": {}}, "vadoze"),
@@ -120,6 +121,12 @@ WRONG = {
     "efs without its id": ({"vadose": {"homes": {"kind": "efs"}}}, r"vadose\.homes\.fileSystemId"),
     "a public hub without TLS": ({"jupyterhub": {"proxy": {"service": {"type": "LoadBalancer"}}}}, "without TLS"),
     "a certificate for no name": ({"jupyterhub": {"proxy": {"https": {"enabled": True}}}}, r"proxy\.https\.hosts is empty"),
+    "a certificate that is not named": ({"jupyterhub": {"proxy": {"https": {"enabled": True, "type": "secret"}}}}, r"proxy\.https\.secret\.name is empty"),
+    "let's encrypt inside the network": (
+        {"jupyterhub": {"proxy": {"service": {"annotations": {f"{ELB}-internal": "true"}}, "https": {"enabled": True, "hosts": ["h.org"]}}}},
+        "Let's Encrypt cannot reach",
+    ),
+    "a load balancer that would be public": ({"jupyterhub": {"proxy": {"service": {"annotations": {f"{ELB}-scheme": "internal"}}}}}, "does not know aws-load-balancer-scheme"),
     "a backup to nowhere": ({"vadose": {"backup": {"enabled": True}}}, r"vadose\.backup\.enabled needs vadose\.cloud\.dataBucket"),
     "a stream of nothing": ({"vadose": {"stream": {"enabled": True}}}, r"vadose\.stream\.inputs"),
     "a shell in a prefix": ({"vadose": {"stream": {"inputs": ["s3://d/$(reboot)"]}}}, "stream/inputs"),
@@ -321,6 +328,61 @@ def test_services_select_the_pods_they_mean(rendered, stack):
             assert o["spec"]["type"] == "ClusterIP"
             chosen = [x for x in labels if o["spec"]["selector"].items() <= x.items()]
             assert len(chosen) == 1, o["metadata"]["name"]
+
+
+def test_hub_on_aws_is_inside_the_network_until_somebody_opens_it(chart):
+    """Without a controller of its own EKS makes load balancers by the built-in one, which knows `internal` and not `scheme`."""
+    proxy = chart.values("aws")["jupyterhub"]["proxy"]
+    assert proxy["service"]["annotations"] == {f"{ELB}-type": "nlb", f"{ELB}-internal": "true"}
+    opened = {
+        "service": {"annotations": {f"{ELB}-internal": "false"}},
+        "https": {"type": "letsencrypt", "hosts": ["hub.university.example"]},
+    }
+    assert chart.objects("aws", {"jupyterhub": {"proxy": opened}})
+
+
+def test_claims_have_a_class_where_the_cluster_has_no_default(rendered, chart):
+    """EKS has no default storage class: a claim without one waits for ever, and its pod with it."""
+    on = {
+        "vadose": {
+            "citizen": {"enabled": True},
+            "stream": {"enabled": True, "inputs": ["s3://d/l"], "designConfigMap": "design"},
+        }
+    }
+    for stack, expected in (("aws", "vadose-home"), ("minimal", None)):
+        objects = chart.objects(stack, on)
+        for name in ("vadose-citizen", "vadose-stream"):
+            claim = one(objects, "PersistentVolumeClaim", name)
+            assert claim["spec"].get("storageClassName") == expected, stack
+        assert (expected is not None) == any(o["kind"] == "StorageClass" for o in objects)
+    assert chart.values("aws")["jupyterhub"]["hub"]["db"]["pvc"]["storageClassName"] == "vadose-home"
+
+
+def test_two_catalogs_are_apart_and_one_stops_no_upgrade(rendered, chart):
+    two = one(rendered["everything"], "Deployment", "vadose-catalog")["spec"]["template"]
+    (spread,) = two["spec"]["topologySpreadConstraints"]
+    assert spread["labelSelector"]["matchLabels"].items() <= two["metadata"]["labels"].items()
+    budget = one(rendered["everything"], "PodDisruptionBudget", "vadose-catalog")["spec"]
+    assert budget["maxUnavailable"] == 1
+    assert budget["selector"]["matchLabels"].items() <= two["metadata"]["labels"].items()
+    assert not [o for o in rendered["aws"] if o["kind"] == "PodDisruptionBudget"]
+
+
+def test_what_everybody_needs_asks_for_its_memory(chart):
+    """The pods of the two charts below: without a request the hub is the first to go when its node runs short."""
+    values = chart.values("aws")
+    hub, gateway = values["jupyterhub"], values["dask-gateway"]
+    for pod in (
+        hub["hub"],
+        hub["proxy"]["chp"],
+        hub["proxy"]["traefik"],
+        hub["scheduling"]["userScheduler"],
+        gateway["gateway"],
+        gateway["controller"],
+        gateway["traefik"],
+    ):
+        assert set(pod["resources"]["requests"]) == {"cpu", "memory"}
+        assert pod["resources"]["limits"]["memory"]
 
 
 def test_stream_job_quotes_what_people_write(rendered):

@@ -151,7 +151,8 @@ def test_user_pod_of_every_step_is_valid_and_keeps_its_promise(chart, stack, tmp
 def test_notebook_finds_gateway_catalog_scratch_and_gives_its_own_image_to_workers(chart, tmp_path, monkeypatch):
     pod = user_pod(hub_of(chart, "aws", tmp_path, monkeypatch))
     env = environment_of(pod)
-    assert env["DASK_GATEWAY__ADDRESS"] == "http://proxy-public/services/dask-gateway"
+    # Past the hub's proxy, which with TLS would answer plain HTTP with a redirect to a name that its certificate does not have.
+    assert env["DASK_GATEWAY__ADDRESS"] == "http://traefik-vadose-dask-gateway.hub/services/dask-gateway"
     assert env["DASK_GATEWAY__PROXY_ADDRESS"] == "gateway://traefik-vadose-dask-gateway.hub:80"
     assert env["DASK_GATEWAY__AUTH__TYPE"] == "jupyterhub"
     # One pair of braces is left for Dask to fill in the pod.
@@ -494,6 +495,10 @@ def test_chart_whole_renders_and_every_object_is_valid(whole, stack):
         ("PersistentVolumeClaim", "hub-db-dir"),
     ):
         assert (kind, name) in names
+    for o in objects:
+        if o["kind"] == "Deployment":
+            for container in o["spec"]["template"]["spec"]["containers"]:
+                assert container["resources"]["requests"]["memory"], f"{o['metadata']['name']}: {container['name']}"
     secret = one(objects, "Secret", "hub")
     assert {"hub.services.dask-gateway.apiToken", "hub.services.prometheus.apiToken"} <= set(secret["data"])
 

@@ -24,6 +24,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ include "vadose.gatewayName" . | printf "traefik-%s" | trunc 63 | trimSuffix "-" }}.{{ .Release.Namespace }}
 {{- end }}
 
+{{/* "yes" where this chart makes the storage class for volumes of AWS: homes, the hub's database or both are asked to live on it. */}}
+{{- define "vadose.ownClass" -}}
+{{- $homes := and (eq .Values.vadose.homes.kind "ebs") (eq (dig "dynamic" "storageClass" "" .Values.jupyterhub.singleuser.storage | default "") "vadose-home") -}}
+{{- if or $homes (eq (dig "db" "pvc" "storageClassName" "" .Values.jupyterhub.hub | default "") "vadose-home") -}}yes{{- end -}}
+{{- end }}
+
+{{/* Claims of this chart's own services: encrypted, tagged and backed up as homes are. Elsewhere the cluster's default class; EKS has none. */}}
+{{- define "vadose.claimClass" -}}
+{{- if include "vadose.ownClass" . }}
+storageClassName: vadose-home
+{{- end }}
+{{- end }}
+
 {{/* Nobody's root, nothing more than the process needs. */}}
 {{- define "vadose.podSecurity" -}}
 runAsNonRoot: true
@@ -70,7 +83,7 @@ nodeSelector: { hub.jupyter.org/node-purpose: core }
   "login_notice" (ternary "A class: the password was given to you by the teacher." "" $v.workshop.enabled)
   "default_url" .Values.jupyterhub.singleuser.defaultUrl
   "citizen" $v.citizen.enabled
-  "gateway" (dict "address" "http://proxy-public/services/dask-gateway" "proxy_address" (printf "gateway://%s:80" (include "vadose.traefik" .)))
+  "gateway" (dict "address" (printf "http://%s/services/dask-gateway" (include "vadose.traefik" .)) "proxy_address" (printf "gateway://%s:80" (include "vadose.traefik" .)))
   "services" $services
   "environment" $environment | toPrettyJson }}
 {{- end }}
