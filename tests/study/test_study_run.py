@@ -108,6 +108,10 @@ def test_a_second_run_takes_every_step_from_the_first_and_a_changed_file_is_read
     study.run(hawaii / "study.yaml", tmp_path / "out", tell=lambda s, state: states.__setitem__(s, state))
     assert states["prepare-c3s"] == "done"
     assert states["prepare-era5land"] == "kept"
+    file = hawaii / "study.yaml"
+    file.write_text(file.read_text() + "climatology: short-term\n")
+    study.run(file, tmp_path / "out", tell=lambda s, state: states.__setitem__(s, state))
+    assert (states["prepare-c3s"], states["collocation"], states["errors"]) == ("kept", "done", "done")
 
 
 @pytest.mark.parametrize("step", ["prepare-era5land", "collocation", "merge"])

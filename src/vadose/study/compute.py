@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -47,12 +46,12 @@ def collocate(data: xr.DataArray, study: Study) -> xr.Dataset:
 
     Three products without declared pairs go through triple collocation, more through the N-way form.
     """
+    return _estimate(moments(signal(data, study)), study)
+
+
+def _estimate(state: xr.Dataset, study: Study) -> xr.Dataset:
     pairs = [p for p in study.correlated if set(p) <= set(study.collocate)]
-    return _estimate(moments(signal(data, study)), len(study.collocate), pairs)
-
-
-def _estimate(state: xr.Dataset, count: int, pairs: Sequence[tuple[str, str]]) -> xr.Dataset:
-    if count == 3 and not pairs:
+    if len(study.collocate) == 3 and not pairs:
         out = collocation.triple_collocation(state)
         out["error_covariance"] = merge.diagonal(out.error_variance)
         return out
@@ -68,10 +67,8 @@ def regional(data: xr.DataArray, study: Study, *, rng: int = 0) -> pd.DataFrame:
 
     States are additive, so a draw costs a sum of a few small matrices, not another pass over the data.
     """
-    chosen = signal(data, study)
-    pairs = [p for p in study.correlated if set(p) <= set(study.collocate)]
-    spatial = places_of(chosen)
-    departure = chosen - chosen.where(chosen.notnull().all(PRODUCT)).mean("time")
+    departure = _departures(data, study)
+    spatial = places_of(departure)
     length = study.block_days
     blocks = [
         pooled(moments(departure.isel(time=slice(k, k + length))), spatial)
@@ -79,12 +76,10 @@ def regional(data: xr.DataArray, study: Study, *, rng: int = 0) -> pd.DataFrame:
     ]
     blocks = [b for b in blocks if float(b.n) > 0]
     states = xr.concat(blocks, "block")
-    whole = _estimate(pooled(states, "block"), len(study.collocate), pairs)
+    whole = _estimate(pooled(states, "block"), study)
     generator = np.random.default_rng(rng)
-    picked = xr.DataArray(
-        generator.integers(0, len(blocks), (max(study.bootstrap, 1), len(blocks))), dims=("draw", "block")
-    )
-    spread = _estimate(pooled(states.isel(block=picked), "block"), len(study.collocate), pairs).error_sd
+    picked = xr.DataArray(generator.integers(0, len(blocks), (study.bootstrap, len(blocks))), dims=("draw", "block"))
+    spread = _estimate(pooled(states.isel(block=picked), "block"), study).error_sd
     rows = []
     for name in study.collocate:
         low, high = (float(v) for v in np.nanpercentile(spread.sel({PRODUCT: name}), [2.5, 97.5]))
@@ -103,6 +98,17 @@ def regional(data: xr.DataArray, study: Study, *, rng: int = 0) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _departures(data: xr.DataArray, study: Study) -> xr.DataArray:
+    """What collocation compares, less its mean over common days at each place: moments of places can then be pooled."""
+    chosen = signal(data, study)
+    return chosen - chosen.where(chosen.notnull().all(PRODUCT)).mean("time")
+
+
+def _scale_of(study: Study) -> str:
+    """The product whose level and amplitude the merged one takes: the reference, or the first where that is not collocated."""
+    return study.reference if study.reference in study.collocate else study.collocate[0]
+
+
 def rescaled(data: xr.DataArray, estimates: xr.Dataset, study: Study) -> tuple[xr.DataArray, xr.DataArray]:
     """Products on the scale of the reference, and their error covariance on that scale.
 
@@ -110,11 +116,9 @@ def rescaled(data: xr.DataArray, estimates: xr.Dataset, study: Study) -> tuple[x
     found, so noise does not shrink the signal as it does in variance matching. Where a place has no valid estimate, the
     region's median takes its part, and where no place has one, the estimate from all places pooled.
     """
-    names = list(study.collocate)
-    chosen = data.sel({PRODUCT: names})
-    common = chosen.notnull().all(PRODUCT)
-    mean = chosen.where(common).mean("time")
-    reference = study.reference if study.reference in names else names[0]
+    chosen = data.sel({PRODUCT: list(study.collocate)})
+    mean = chosen.where(chosen.notnull().all(PRODUCT)).mean("time")
+    reference = _scale_of(study)
     beta = estimates.beta / estimates.beta.sel({PRODUCT: reference}, drop=True)
     spatial = places_of(chosen)
     beta = beta.where((beta > 0.2) & (beta < 5.0))
@@ -131,10 +135,8 @@ def rescaled(data: xr.DataArray, estimates: xr.Dataset, study: Study) -> tuple[x
 
 def _of_region(data: xr.DataArray, study: Study) -> xr.Dataset:
     """One estimate from the departures of all places, pooled."""
-    chosen = signal(data, study)
-    departure = chosen - chosen.where(chosen.notnull().all(PRODUCT)).mean("time")
-    pairs = [p for p in study.correlated if set(p) <= set(study.collocate)]
-    return _estimate(pooled(moments(departure), places_of(chosen)), len(study.collocate), pairs)
+    departure = _departures(data, study)
+    return _estimate(pooled(moments(departure), places_of(departure)), study)
 
 
 def merged(data: xr.DataArray, estimates: xr.Dataset, study: Study) -> xr.Dataset:
@@ -198,13 +200,13 @@ def against_stations(data: xr.DataArray, merged_product: xr.Dataset, stations: x
     candidates = {str(n): data.sel({PRODUCT: n}, drop=True) for n in data[PRODUCT].values} | {
         "merged": merged_product.soil_moisture
     }
-    for name, values in candidates.items():
-        at = at_points(values, stations.lat.reset_coords(drop=True), stations.lon.reset_coords(drop=True))
-        reference, other = xr.align(stations.soil_moisture, at.assign_coords(station=stations.station), join="inner")
-        beside = at_points(
-            merged_product.soil_moisture, stations.lat.reset_coords(drop=True), stations.lon.reset_coords(drop=True)
-        )
-        same = beside.assign_coords(station=stations.station).reindex_like(other).where(other.notnull())
+    lat, lon = (stations[name].reset_coords(drop=True) for name in ("lat", "lon"))
+    at_stations = {
+        name: at_points(values, lat, lon).assign_coords(station=stations.station) for name, values in candidates.items()
+    }
+    for name, values in at_stations.items():
+        reference, other = xr.align(stations.soil_moisture, values, join="inner")
+        same = at_stations["merged"].reindex_like(other).where(other.notnull())
         tables.append(_tidy(compare(reference, other), compare(reference, same), name))
     return pd.concat(tables, ignore_index=True).merge(quality, left_on="station", right_index=True)
 
@@ -241,8 +243,7 @@ def against_truth(
     Truth is carried to the reference's scale by regression at each place (the truth has no error, so this is unbiased); the
     true error of a product is the sd of what then remains, on days that the merged product has too.
     """
-    names = list(study.collocate)
-    reference = study.reference if study.reference in names else names[0]
+    reference = _scale_of(study)
     true = truth.soil_moisture
     state = moments(
         xr.concat(
@@ -263,7 +264,7 @@ def against_truth(
     scaled, error = rescaled(data, estimates, study)
     after = merged_product.soil_moisture - line
     rows = []
-    for name in names:
+    for name in study.collocate:
         rest = scaled.sel({PRODUCT: name}, drop=True) - line
         stated = np.sqrt(float(error.sel({PRODUCT: name, OTHER: name}).mean()))
         same = after.where(rest.notnull())

@@ -204,16 +204,16 @@ class Checker:
         reference = str(self.raw.get("reference", names[0]))
         if reference not in names:
             raise self.fail("reference", f"{reference!r} is not a source; sources: {', '.join(names)}")
-        bbox = self.box()
+        bbox = self.square()
         layer = self.numbers("layer", 2) or (0.0, 0.05)
         if not 0 <= layer[0] < layer[1]:
             raise self.fail("layer", f"expected top and bottom in m with 0 <= top < bottom, got {self.raw['layer']}")
         return Study(
             title=str(self.raw["title"]),
             summary=" ".join(str(self.raw.get("summary", "")).split()),
-            period=self.period(),
+            period=self.two_dates(),
             bbox=bbox,
-            resolution=self.resolution(bbox),
+            resolution=self.cell_size(bbox),
             layer=(layer[0], layer[1]),
             sources=sources,
             regrid=self.choice("regrid", grids.METHODS, "conservative"),
@@ -223,13 +223,13 @@ class Checker:
             correlated=pairs,  # type: ignore[arg-type]
             stations=self.source("stations", self.raw["stations"]) if self.raw.get("stations") else None,
             truth=self.source("truth", self.raw["truth"]) if self.raw.get("truth") else None,
-            bootstrap=self.count("bootstrap", 200),
-            block_days=self.count("block_days", 30),
+            bootstrap=self.whole("bootstrap", 200),
+            block_days=self.whole("block_days", 30),
             text=text,
             file=self.name,
         )
 
-    def period(self) -> tuple[str, str]:
+    def two_dates(self) -> tuple[str, str]:
         """First and last day as YYYY-MM-DD."""
         value = self.raw["period"]
         try:
@@ -243,7 +243,7 @@ class Checker:
             raise self.fail("period", f"ends ({last}) before it starts ({first})")
         return first.isoformat(), last.isoformat()
 
-    def box(self) -> tuple[float, float, float, float]:
+    def square(self) -> tuple[float, float, float, float]:
         """West, south, east, north [degrees]."""
         west, south, east, north = self.numbers("bbox", 4) or (0.0, 0.0, 0.0, 0.0)
         if not (west < east and -90 <= south < north <= 90):
@@ -258,7 +258,7 @@ class Checker:
             )
         return west, south, east, north
 
-    def resolution(self, bbox: tuple[float, float, float, float]) -> float | None:
+    def cell_size(self, bbox: tuple[float, float, float, float]) -> float | None:
         """Size of a cell [degrees], of which the region holds a whole number; None where sources are point series."""
         value = self.numbers("resolution", 1)
         if value is None:
@@ -271,7 +271,7 @@ class Checker:
             raise self.fail("resolution", f"{error}; change one of the two") from error
         return value[0]
 
-    def count(self, key: str, default: int) -> int:
+    def whole(self, key: str, default: int) -> int:
         """A whole number of at least one."""
         value = (self.numbers(key, 1) or (default,))[0]
         if value < 1 or value != int(value):

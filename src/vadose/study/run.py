@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -11,7 +12,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ class _Run:
         s = self.study
         stamps = []
         for pattern in source.files:
-            for name in sorted(prepare.glob.glob(pattern)):
+            for name in sorted(glob.glob(pattern)):
                 at = os.stat(name)
                 stamps.append((name, at.st_size, at.st_mtime_ns))
         return (
@@ -144,12 +145,10 @@ class _Run:
                 f"collocation needs three sources, {len(study.collocate) - len(missing)} of {len(study.collocate)} could be read. {reasons}"
             )
         if missing:
-            study = self.study = Study(
-                **{
-                    **asdict_shallow(study),
-                    "collocate": tuple(n for n in study.collocate if n in parts),
-                    "sources": tuple(s for s in study.sources if s.name in parts),
-                }
+            study = self.study = replace(
+                study,
+                collocate=tuple(n for n in study.collocate if n in parts),
+                sources=tuple(s for s in study.sources if s.name in parts),
             )
         data = compute.together(parts)
         key = self.fingerprint(
@@ -158,6 +157,7 @@ class _Run:
             study.collocate,
             study.correlated,
             study.reference,
+            study.climatology,
         )
         estimates = self.kept("collocation", key, lambda: compute.collocate(data, study))
         product = self.kept("merge", key, lambda: compute.merged(data, estimates, study))
@@ -277,8 +277,8 @@ class _Run:
         versions = {n: metadata.version(n) for n in ("numpy", "xarray", "dask", "zarr", "pandas", "numba", "scipy")}
         inputs = []
         for source in [*self.study.sources, *filter(None, [self.study.stations, self.study.truth])]:
-            files = [name for pattern in source.files for name in sorted(prepare.glob.glob(pattern))]
-            sums = {Path(f).name: hashlib.sha256(Path(f).read_bytes()).hexdigest() for f in files[:50]}
+            files = [name for pattern in source.files for name in sorted(glob.glob(pattern))]
+            sums = {Path(f).name: _sha256(f) for f in files}
             inputs.append(
                 {
                     "name": source.name,
@@ -305,9 +305,9 @@ class _Run:
         }
 
 
-def asdict_shallow(study: Study) -> dict[str, Any]:
-    """The fields of a study as they are."""
-    return {name: getattr(study, name) for name in study.__dataclass_fields__}
+def _sha256(file: str) -> str:
+    with open(file, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _text(path: Path, text: str) -> None:
