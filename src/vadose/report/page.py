@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,10 @@ def _head(facts, tables, merged, products) -> str:
     return f'<header><h1>{escape(facts["study"])}</h1><p class="lead">{escape(facts["summary"])}</p><nav aria-label="Sections">{nav}</nav><div class="facts">{shown}</div></header>'
 
 
+def _section(name: str, title: str, *parts: str) -> str:
+    return f'<section id="{name}"><h2>{title}</h2>{"".join(parts)}</section>'
+
+
 def _figure(source: str, alt: str, caption: str, *, wide: bool = False) -> str:
     """A wide figure is moved sideways on a phone, where its words would be too small; others shrink to the screen."""
     kind = "wide" if wide else "narrow"
@@ -134,7 +139,8 @@ def _series(facts, merged, products) -> str:
     where = f"{count} places{'' if bool(here.all()) else ' that have a merged value'}"
     without = f" Not drawn, for it has no value there: {escape(', '.join(absent))}." if absent else ""
     caption = f"Mean over {where}, as each product gives it (their levels differ; the merged product takes the level of <b>{escape(facts['reference'])}</b>). Satellites see other places every day, hence their jumps.{without} n = {int(seen.notnull().sum()):,} product values."
-    return f'<section id="series"><h2>What each product says</h2>{_figure(picture, "Time series of regional mean soil moisture of each product and the merged product", caption, wide=True)}</section>'
+    alt = "Time series of regional mean soil moisture of each product and the merged product"
+    return _section("series", "What each product says", _figure(picture, alt, caption, wide=True))
 
 
 def _maps(merged, folder) -> str:
@@ -149,8 +155,10 @@ def _maps(merged, folder) -> str:
     ]
     panels = [(t, f, c) for t, f, c in panels if bool(f.notnull().any())]
     alike = [t for t, _, _ in panels if t.startswith("random error of ")]
+    title = "Where it is wet, and how sure we are"
     if not panels:
-        return '<section id="maps"><h2>Where it is wet, and how sure we are</h2><p class="warn">No place has a merged value: too few days on which all collocated products are there.</p></section>'
+        nothing = "No place has a merged value: too few days on which all collocated products are there."
+        return _section("maps", title, f'<p class="warn">{nothing}</p>')
     picture = figures.maps(panels, units="m³ m⁻³", alike=alike)
     total = int(np.prod([estimates.sizes[d] for d in estimates.n.dims]))
     empty = merged.soil_moisture.isnull().all("time").compute()
@@ -160,7 +168,8 @@ def _maps(merged, folder) -> str:
         caption += f" At {unknown} of {total} places collocation gave no valid estimate (too few common days, or a negative variance); there the region’s median error takes its part (blank or hollow in the maps of errors)."
     if bool(empty.any()):
         caption += f" {int(empty.sum())} of {total} places have no merged value (blank or hollow in every map): a collocated product has no day in common with the others there."
-    return f'<section id="maps"><h2>Where it is wet, and how sure we are</h2>{_figure(picture, "Maps of merged soil moisture, its standard error and the random error of each product", caption, wide=True)}</section>'
+    alt = "Maps of merged soil moisture, its standard error and the random error of each product"
+    return _section("maps", title, _figure(picture, alt, caption, wide=True))
 
 
 def _cell(value: Any) -> str:
@@ -195,7 +204,19 @@ def _errors(facts, tables) -> str:
         "n": "n",
     }
     picture = figures.errors(tables["errors"])
-    return f'<section id="errors"><h2>How wrong is each product?</h2>{_figure(picture, "Estimated random error of each product with 95 percent interval", "Random errors over the whole region, each on its product’s own scale, from pooled moments; intervals by drawing blocks of days.")}{_table(table, names)}<p>Declared error correlations: {escape(pairs)}. n counts values of all places on days when all collocated products are there.</p></section>'
+    return _section(
+        "errors",
+        "How wrong is each product?",
+        _figure(
+            picture,
+            "Estimated random error of each product with 95 percent interval",
+            "Random errors over the whole region, each on its product’s own scale, from pooled moments; "
+            "intervals by drawing blocks of days.",
+        ),
+        _table(table, names),
+        f"<p>Declared error correlations: {escape(pairs)}. "
+        "n counts values of all places on days when all collocated products are there.</p>",
+    )
 
 
 def _discrepancies(tables) -> str:
@@ -212,13 +233,25 @@ def _discrepancies(tables) -> str:
         "days": "days",
     }
     picture = figures.intervals(table)
-    return f'<section id="discrepancies"><h2>Is remote sensing drier than the models?</h2><p><b>{escape(said)}.</b> “Drier” means that the whole interval lies below zero.</p>{_figure(picture, "Bias of each family and product to the median of products with intervals", "Bias to the median of the collocated products over places and days where all of those have values (for a product that is not collocated: at least two of them); intervals by block bootstrap.")}{_table(table, names, tint="verdict")}</section>'
+    return _section(
+        "discrepancies",
+        "Who is drier, who is wetter?",
+        f"<p><b>{escape(said)}.</b> “Drier” means that the whole interval lies below zero.</p>",
+        _figure(
+            picture,
+            "Bias of each family and product to the median of products with intervals",
+            "Bias to the median of the collocated products over places and days where all of those have values "
+            "(for a product that is not collocated: at least two of them); intervals by block bootstrap.",
+        ),
+        _table(table, names, tint="verdict"),
+    )
 
 
 def _stations(facts, tables) -> str:
     if "stations" not in tables or tables["stations"].empty:
         reason = facts["facts"].get("no_stations", "the study names no stations")
-        return f'<section id="stations"><h2>Against stations</h2><p>Nothing here is validated against the ground: {escape(reason)}.</p></section>'
+        said = f"<p>Nothing here is validated against the ground: {escape(reason)}.</p>"
+        return _section("stations", "Against stations", said)
     table = tables["stations"]
     usable = table[table["n"] >= 30]
     summary = usable.pivot_table(index="product", columns="score", values="value", aggfunc="median", sort=False)
@@ -255,7 +288,22 @@ def _stations(facts, tables) -> str:
     once = table.drop_duplicates("station")
     kept = once["readings_kept"].sum() / max(once["readings"].sum(), 1)
     picture = figures.station_scores(usable)
-    return f'<section id="stations"><h2>Against stations</h2>{_figure(picture, "Unbiased RMSD and correlation at each station, by product", "One mark a station, the dot is the median. A point differs from its cell for reasons that are nobody’s error; low scores of all products at one station say something about the station.", wide=True)}<p>Quality control kept {100 * kept:.0f} % of {once["readings"].sum():,} readings; frozen soil, spikes, breaks and plateaus are left out.</p><p>Medians over stations with at least 30 common days [m³ m⁻³, correlation 1]:</p>{_table(joined, names)}<details><summary>Every station and score</summary>{_table(table, detail)}</details></section>'
+    return _section(
+        "stations",
+        "Against stations",
+        _figure(
+            picture,
+            "Unbiased RMSD and correlation at each station, by product",
+            "One mark a station, the dot is the median. A point differs from its cell for reasons that are nobody’s error; "
+            "low scores of all products at one station say something about the station.",
+            wide=True,
+        ),
+        f"<p>Quality control kept {100 * kept:.0f} % of {once['readings'].sum():,} readings; "
+        "frozen soil, spikes, breaks and plateaus are left out.</p>",
+        "<p>Medians over stations with at least 30 common days [m³ m⁻³, correlation 1]:</p>",
+        _table(joined, names),
+        f"<details><summary>Every station and score</summary>{_table(table, detail)}</details>",
+    )
 
 
 def _truth(facts, tables) -> str:
@@ -274,28 +322,63 @@ def _truth(facts, tables) -> str:
     inputs = table[table["product"] != "merged"]
     better = int((inputs["merged_on_its_days"] < inputs["true_error_sd"]).sum())
     said = f"On the days each has, the merged product is closer to the truth than {better} of the {len(inputs)} inputs."
-    return f'<section id="truth"><h2>What only a synthetic Earth can tell</h2><p>The truth is known here. {said} On the scale of the reference [m³ m⁻³]:</p>{_figure(picture, "Estimated and true random error of each product", "Circle: what collocation estimated without knowing the truth. Diamond: what it is.")}{_table(table, names)}<p>The merged product’s stated one-sigma interval holds the truth in <b>{100 * coverage:.1f} %</b> of {facts["facts"]["n"]:,} values; 68 % would be ideal.</p></section>'
+    return _section(
+        "truth",
+        "What only a synthetic Earth can tell",
+        f"<p>The truth is known here. {said} On the scale of the reference [m³ m⁻³]:</p>",
+        _figure(
+            picture,
+            "Estimated and true random error of each product",
+            "Circle: what collocation estimated without knowing the truth. Diamond: what it is.",
+        ),
+        _table(table, names),
+        f"<p>The merged product’s stated one-sigma interval holds the truth in <b>{100 * coverage:.1f} %</b> of "
+        f"{facts['facts']['n']:,} values; 68 % would be ideal.</p>",
+    )
 
 
 def _failures(failures) -> str:
     if not failures:
-        return '<section id="failures"><h2>What failed</h2><p>Nothing: every file and station was read.</p></section>'
-    rows = "".join(
-        f"<tr><td>{escape(f['source'])}</td><td class='t'>{escape(Path(f['what']).name)}</td><td class='t'>{escape(f['why'])}</td></tr>"
-        for f in failures
+        return _section("failures", "What failed", "<p>Nothing: every file and station was read.</p>")
+    rows = [(f["source"], Path(f["what"]).name, f["why"]) for f in failures]
+    return _section(
+        "failures",
+        "What failed",
+        '<div class="warn">The study went on without these.</div>',
+        _words(("source", "what", "why"), rows),
     )
-    return f'<section id="failures"><h2>What failed</h2><div class="warn">The study went on without these.</div><div class="table"><table><thead><tr><th>source</th><th>what</th><th>why</th></tr></thead><tbody>{rows}</tbody></table></div></section>'
+
+
+def _words(names: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """A table of words: columns by name, the first kept on one line."""
+    head = "".join(f"<th scope='col'>{escape(n)}</th>" for n in names)
+    body = ""
+    for first, *rest in rows:
+        cells = "".join(f"<td class='t'>{escape(cell)}</td>" for cell in rest)
+        body += f"<tr><td>{escape(first)}</td>{cells}</tr>"
+    return f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _methods(facts, folder) -> str:
-    rows = "".join(
-        f"<tr><td>{escape(i['name'])}</td><td class='t'>{escape(i['collection'] or ', '.join(i['sha256']) or '')}</td><td class='t'>{escape(i['family'])}</td><td class='t'>{escape(i['citation'])}</td></tr>"
-        for i in facts["inputs"]
-    )
+    inputs = [
+        (i["name"], i["collection"] or _few(list(i["sha256"])), i["family"], i["citation"]) for i in facts["inputs"]
+    ]
     software = ", ".join(f"{k} {v}" for k, v in facts["software"].items())
     text = (folder / "study.yaml").read_text()
-    return (
-        f'<section id="methods"><h2>Methods, inputs, provenance</h2><p>{METHODS}</p><div class="table"><table><thead><tr><th>source</th><th>from</th><th>family</th><th>citation</th></tr></thead><tbody>{rows}</tbody></table></div>'
-        f"<p>Layer {facts['layer_m'][0]:g}–{facts['layer_m'][1]:g} m where a product has layers to choose from, else its own surface layer. Software: {escape(software)}. Command: <code>{escape(facts['command'])}</code></p>"
-        f"<details><summary>The study file</summary><pre>{escape(text)}</pre></details><p>All numbers of this page are in <code>tables/</code> (Parquet), <code>merged.zarr</code> and <code>collocation.zarr</code> beside it, and as JSON in its source.</p></section>"
+    return _section(
+        "methods",
+        "Methods, inputs, provenance",
+        f"<p>{METHODS}</p>",
+        _words(("source", "from", "family", "citation"), inputs),
+        f"<p>Layer {facts['layer_m'][0]:g}–{facts['layer_m'][1]:g} m where a product has layers to choose from, "
+        f"else its own surface layer. Software: {escape(software)}. Command: <code>{escape(facts['command'])}</code></p>",
+        f"<details><summary>The study file</summary><pre>{escape(text)}</pre></details>",
+        "<p>All numbers of this page are in <code>tables/</code> (Parquet), <code>merged.zarr</code> and "
+        "<code>collocation.zarr</code> beside it, and as JSON in its source.</p>",
     )
+
+
+def _few(names: list[str], most: int = 5) -> str:
+    """The first names, and how many more there are: provenance.json has all of them."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
