@@ -223,6 +223,14 @@ def test_c_t1_1_5_chunks_do_not_change_the_map(trained, kind):
         xr.testing.assert_identical(lazy.compute(), whole)
 
 
+@pytest.mark.parametrize("kind", FAST)
+def test_quantiles_alone_put_the_median_in_the_means_place(trained, kind):
+    alone, both = (learn.predict_map(trained[kind], cube(), parts=p) for p in (("quantiles",), ("mean", "quantiles")))
+    np.testing.assert_array_equal(alone.soil_moisture, both.soil_moisture_q50)
+    np.testing.assert_array_equal(alone.soil_moisture_q05, both.soil_moisture_q05)
+    assert not np.array_equal(alone.soil_moisture, both.soil_moisture)
+
+
 def test_map_says_where_to_doubt_it(trained):
     data = cube()
     data["p0"][3, 3] = np.nan

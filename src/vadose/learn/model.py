@@ -60,17 +60,20 @@ class Model:
         return with_surrogates(x, self.medians, self.flagged) if self.estimator.kind == "forest" else x
 
     def arrays(self, x: np.ndarray, *, parts: tuple[str, ...] = ("mean", "quantiles", "area")) -> dict[str, np.ndarray]:
-        """Plain numbers for rows `x` (row, predictor): mean, standard error, quantiles by level, dissimilarity, flag."""
+        """Plain numbers for rows `x` (row, predictor): mean, standard error, quantiles by level, dissimilarity, flag.
+
+        Quantiles without "mean" give the median in the mean's place and spare a model.
+        """
         rows = self._rows(x)
         flag = np.where(np.isfinite(x).all(axis=1), 0, 2).astype("uint8")
-        out: dict[str, np.ndarray] = {"mean": self.estimator.predict(rows)}
-        flag |= np.where(
-            np.minimum(out["mean"] - self.limits[0], self.limits[1] - out["mean"]) < LIMIT_MARGIN, 4, 0
-        ).astype("uint8")
+        out: dict[str, np.ndarray] = {}
         if "quantiles" in parts:
             q = widen(self.estimator.quantiles(rows, LEVELS), self.widening)
             out |= {f"q{round(100 * level):02d}": q[:, i] for i, level in enumerate(LEVELS)}
             out["standard_error"] = np.hypot((q[:, 3] - q[:, 1]) / 2, self.observation_error)
+        out["mean"] = out["q50"] if "q50" in out and "mean" not in parts else self.estimator.predict(rows)
+        near = np.minimum(out["mean"] - self.limits[0], self.limits[1] - out["mean"]) < LIMIT_MARGIN
+        flag |= np.where(near, 4, 0).astype("uint8")
         if "area" in parts:
             out["dissimilarity"] = self.area.dissimilarity(np.where(np.isfinite(x), x, self.medians))
             flag |= np.where(out["dissimilarity"] > self.area.limit, 1, 0).astype("uint8")
