@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -22,22 +21,35 @@ REPO = Path(__file__).parents[2]
 
 
 def test_seventy_learners_for_six_hours():
-    """r6i.4xlarge: 128 * .93 - 1.5 = 117.5 GiB; 117.5 / 6.5 = 18 seats, 15.2 CPUs / .8 = 19: 18. 70 / 18 -> 4 nodes.
+    """r6i.4xlarge: 128 * .93 - 1.5 = 117.5 GiB, 15.2 CPUs. 14 learners and 7 schedulers: 14 * 6.5 + 7 * 2 = 105 GiB, 14 * .8 + 7 * .5 = 14.7 CPUs;
+    15 and 8: 12 + 4 = 16 CPUs, too many. 70 / 14 -> 5 nodes.
 
     35 run 2 workers: 70 workers; a node takes min(117.5 / 3.5 = 33, 15.2 / .9 = 16) = 16: 5 nodes.
     """
     made = workshop.plan(70, 6)
-    assert (made.seats, made.nodes, made.workers, made.worker_nodes) == (18, 4, 70, 5)
-    assert made.vcpus == 4 * 16 + 2 * 4
+    assert (made.seats, made.nodes, made.clusters, made.workers, made.worker_nodes) == (14, 5, 35, 70, 5)
+    assert made.vcpus == 5 * 16 + 2 * 4
     assert made.spot_vcpus == 80
+    assert [least for _, _, least in workshop.requests_to_make(made)] == [88 + 16, 80]
     assert made.hours_paid == 8
     amounts = [amount for _, amount in made.lines]
-    assert amounts[0] == pytest.approx(4 * 1.008 * 8)
-    assert amounts[1] == pytest.approx(2 * 0.192 * 8)
-    assert amounts[2] == pytest.approx(5 * 1.008 * 0.4 * 6)
-    assert amounts[3] == pytest.approx((0.10 + 0.045 + 0.03) * 8)
-    assert amounts[4] == pytest.approx(70 * 2 * 0.08 * 168 / 730)
+    assert amounts[0] == pytest.approx(5 * 1.008 * 8)
+    assert amounts[1] == pytest.approx(5 * 1.008 * 0.4 * 6)
+    assert amounts[2] == pytest.approx((2 * 0.192 + 0.10 + 0.045 + 0.03) * 24 * 15)
+    assert amounts[3] == pytest.approx(70 * 2 * 0.08 * 168 / 730)
     assert made.cost == pytest.approx(sum(amounts))
+    assert workshop.plan(70, 6, days=0).cost == pytest.approx(made.cost - amounts[2])
+
+
+def test_seats_are_bound_by_memory_processors_and_volumes():
+    """Without Dask 117.5 / 6.5 = 18 and 15.2 / .8 = 19: 18. On r6i.8xlarge 36 by memory, but homes are volumes: 24."""
+    assert workshop.plan(70, 6, share_with_dask=0).seats == 18
+    assert workshop.plan(70, 6, share_with_dask=0, instance="r6i.8xlarge").seats == workshop.VOLUMES_A_NODE == 24
+
+
+def test_schedulers_are_those_of_the_overlay():
+    overlay = yaml.safe_load((REPO / "helm/vadose/overlays/workshop.yaml").read_text())["vadose"]["dask"]["scheduler"]
+    assert (overlay["memoryGiB"], overlay["cores"]) == workshop.SCHEDULER
 
 
 @given(users=st.integers(1, 500), hours=st.floats(0.5, 100), memory=st.floats(0.5, 60))
@@ -84,16 +96,19 @@ def test_prices_are_one_dated_file_and_its_machines_are_terraforms():
 def test_plan_is_told_with_its_date_its_quotas_and_its_files(tmp_path):
     done = CliRunner().invoke(root, ["workshop", "plan", "--users", "70", "--hours", "6", "--write", str(tmp_path)])
     assert done.exit_code == 0, done.output
-    assert "4 x r6i.4xlarge, 18 learners a node" in done.output
-    assert f"list prices of {workshop.prices()['as_of']}" in done.output
+    assert "5 x r6i.4xlarge, 14 learners a node, 0 seats to spare" in done.output
+    assert f"list prices of {workshop.prices()['as_of']}, us-west-2" in done.output
+    assert workshop.warm(5) in done.output
     assert "L-1216C47A" in done.output
     assert "L-34B43A08" in done.output
-    assert re.search(rf"pre-pull +4 nodes x {workshop.image_gib():.1f} GiB", done.output)
+    assert re.search(rf"pre-pull +5 nodes x {workshop.image_gib():.1f} GiB", done.output)
     held = json.loads(workshop.IMAGE.read_text())
     assert 0.2 < held["packed"] / held["unpacked"] < 0.6, "wheels pack to about a third"
     values = yaml.safe_load((tmp_path / "class.yaml").read_text())
     assert values["vadose"]["profiles"]["ladder"][0]["memoryGiB"] == 6.5
-    assert values["jupyterhub"]["scheduling"]["userPlaceholder"]["replicas"] == math.ceil(70 / 5)
+    assert values["jupyterhub"]["scheduling"]["userPlaceholder"]["replicas"] == 0
+    larger = workshop.chart_values(workshop.plan(72, 6))["jupyterhub"]["scheduling"]["userPlaceholder"]["replicas"]
+    assert larger == 6 * 14 - 72
     declared = set(re.findall(r'variable "(\w+)"', (REPO / "terraform/aws/variables.tf").read_text()))
     assert set(re.findall(r"^(\w+) +=", (tmp_path / "class.tfvars").read_text(), re.M)) <= declared
 
@@ -155,6 +170,14 @@ def test_teardown_ends_with_the_bill_and_is_in_the_docs():
     for what, how in workshop.TEARDOWN:
         assert what in said, what
         assert how in said, how
+
+
+def test_nodes_are_warmed_by_the_name_that_terraform_gives_their_group():
+    groups = (REPO / "terraform/aws/nodes.tf").read_text()
+    assert 'node_group_name = "${var.name}-${each.key}"' in groups
+    assert '"user-${step}"' in (REPO / "terraform/aws/modules/nodes/main.tf").read_text()
+    assert f"--nodegroup-name {workshop.DEPLOYMENT}-user-class " in workshop.warm(5)
+    assert f'name                = "{workshop.DEPLOYMENT}"' in workshop.terraform_variables(workshop.plan(70, 6))
 
 
 def test_figures_of_the_docs_are_the_plans():

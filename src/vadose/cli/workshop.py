@@ -25,31 +25,45 @@ def command() -> None:
     help="Share of the class that runs Dask clusters at once.",
 )
 @click.option(
+    "--days",
+    default=15.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Days that the class's deployment stands: a week before and a week after. 0: the hub stands anyway.",
+)
+@click.option(
     "--write",
     type=click.Path(file_okay=False, path_type=Path),
     help="Write class.yaml (chart) and class.tfvars (Terraform) into this folder.",
 )
-def plan(users: int, hours: float, memory: float, instance: str, dask: float, write: Path | None) -> None:
+def plan(users: int, hours: float, memory: float, instance: str, dask: float, days: float, write: Path | None) -> None:
     """How many nodes, what to ask the cloud for and when, and what it costs."""
     import yaml
 
     from vadose.hub import workshop
 
-    made = workshop.plan(users, hours, memory=memory, instance=instance, share_with_dask=dask)
+    made = workshop.plan(users, hours, memory=memory, instance=instance, share_with_dask=dask, days=days)
     click.echo(f"{users} learners, {hours:g} hours, {memory:g} GiB each")
-    click.echo(f"  nodes        {made.nodes} x {made.instance}, {made.seats} learners a node; started an hour before")
-    click.echo(f"  Dask         {made.workers} workers on {made.worker_nodes} spot node(s)")
+    click.echo(
+        f"  nodes        {made.nodes} x {made.instance}, {made.seats} learners a node, {made.spare} seats to spare"
+    )
+    click.echo(
+        f"  Dask         {made.clusters} clusters at once: {made.workers} workers on {made.worker_nodes} spot node(s)"
+    )
+    click.echo("  warm         an hour before, so that nobody waits for a node:")
+    click.echo(f"      {workshop.warm(made.nodes)}")
     click.echo(
         f"  pre-pull     {made.nodes} nodes x {workshop.image_gib():.1f} GiB: the continuous puller does it as each node joins; count 5 minutes"
     )
+    region = workshop.prices()["region"]
     click.echo("  quotas       ask two weeks before, in the region of the class:")
     for name, code, least in workshop.requests_to_make(made):
         click.echo(f"    {code}  at least {least:4d}  {name}")
         click.echo(
-            f"      aws service-quotas request-service-quota-increase --service-code ec2 --quota-code {code} --desired-value {least}"
+            f"      aws service-quotas request-service-quota-increase --region {region} --service-code ec2 --quota-code {code} --desired-value {least}"
         )
     click.echo(
-        f"  cost         about {made.cost:.0f} USD, {made.cost / users:.2f} a learner (list prices of {made.as_of})"
+        f"  cost         about {made.cost:.0f} USD, {made.cost / users:.2f} a learner (list prices of {made.as_of}, {region})"
     )
     for what, amount in made.lines:
         click.echo(f"    {amount:8.2f}  {what}")

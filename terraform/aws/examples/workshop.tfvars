@@ -1,12 +1,7 @@
-# A class of 70 for a day; `vadose workshop plan --users 70 --hours 6` explains the numbers.
-name                = "vadose-workshop"
-region              = "us-west-2"
-zones               = ["us-west-2a", "us-west-2b"]
-user_instance_types = { class = "r6i.4xlarge" }
-user_nodes_min      = 1
-user_nodes_max      = 6
-dask_nodes_max      = 10
-scratch_days        = 2
-deletion_protection = false
-monthly_budget_usd  = 300
-budget_emails       = ["teacher@university.example"]
+# A class's own deployment, what only you know: copy it to terraform/aws/workshop.tfvars. How many nodes of which type, and the budget, are
+# in class.tfvars, which `vadose workshop plan --write terraform/aws` makes and which is given after this file (docs/workshop.md).
+region           = "us-west-2"
+zones            = ["us-west-2a", "us-west-2b"]
+budget_emails    = ["teacher@university.example"]
+administrators   = ["arn:aws:iam::123456789012:role/hub-admin"]
+api_access_cidrs = ["192.0.2.0/24"] # your institute's network
