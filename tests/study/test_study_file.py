@@ -97,6 +97,9 @@ def test_an_empty_file_and_a_missing_file_say_what_to_give(tmp_path):
         parse("")
     with pytest.raises(StudyError, match=r"studies/demo\.yaml"):
         read(tmp_path / "none.yaml")
+    (tmp_path / "picture.yaml").write_bytes(b"\x89PNG")
+    with pytest.raises(StudyError, match=r"picture\.yaml: not a text"):
+        read(tmp_path / "picture.yaml")
 
 
 def test_paths_start_at_the_file_and_take_environment_variables(tmp_path, monkeypatch):

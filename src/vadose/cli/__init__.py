@@ -44,7 +44,14 @@ class _Lazy(click.Group):
 @click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="vadose")
 def root() -> None:
-    """Soil moisture from many sources, on one platform."""
+    """Soil moisture from many sources, on one platform.
+
+    \b
+    vadose catalog search root zone          which data sets there are
+    vadose run studies/demo.yaml -o out      merge products, with errors and a report
+    vadose hub up                            the platform on this machine
+    vadose doctor                            what is not well, and what to do
+    """
 
 
 def main() -> None:

@@ -91,7 +91,7 @@ def add(identifier: str, source: str, folder: Path, title: str, product: str | N
     click.echo(f"described in {home}; index it with: vadose catalog build {identifier} --catalog {folder}")
 
 
-def _build(folder: Path, identifier: str, *, fresh: bool, workers: int | None) -> None:
+def _build(folder: Path, identifier: str, *, fresh: bool, workers: int | None, source: str | None = None) -> None:
     import contextlib
 
     from rich.console import Console
@@ -112,7 +112,7 @@ def _build(folder: Path, identifier: str, *, fresh: bool, workers: int | None) -
         def tell(done: int, total: int, _: str) -> None:
             bar.update(task, completed=done, total=total)
 
-        outcome = index(folder, identifier, fresh=fresh, progress=tell, client=client)
+        outcome = index(folder, identifier, source=source, fresh=fresh, progress=tell, client=client)
     state = f"version {outcome.tag}" if outcome.changed else f"nothing new since version {outcome.tag}"
     click.echo(
         f"{identifier}: {outcome.listed} files listed, {outcome.scanned} scanned, {outcome.indexed} indexed in {len(outcome.eras)} eras; {state}"
@@ -131,14 +131,19 @@ def _build(folder: Path, identifier: str, *, fresh: bool, workers: int | None) -
 @command.command()
 @click.argument("identifier")
 @FOLDER
+@click.option(
+    "--source",
+    default=None,
+    help="Where your own copy is: a folder, a glob, @FILE with addresses, a STAC item collection. Kept for later updates.",
+)
 @click.option("--fresh", is_flag=True, help="Scan every file anew.")
 @click.option("--workers", type=int, help="Scan on a cluster with so many workers.")
-def build(identifier: str, folder: Path, fresh: bool, workers: int | None) -> None:
+def build(identifier: str, folder: Path, source: str | None, fresh: bool, workers: int | None) -> None:
     """Index the files of IDENTIFIER where they lie. Safe to interrupt: run it again and it goes on.
 
     Exit code 3: it worked, and some files were set aside with a reason.
     """
-    _build(folder, identifier, fresh=fresh, workers=workers)
+    _build(folder, identifier, fresh=fresh, workers=workers, source=source)
 
 
 @command.command()

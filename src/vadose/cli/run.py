@@ -70,7 +70,7 @@ def command(study: Path, output: Path, fresh: bool, workers: int | None) -> None
         except KeyboardInterrupt:
             raise
         except VadoseError as error:
-            if not any(bar.tasks[t].finished for step, t in tasks.items() if step != "catalog"):
+            if not any(bar.tasks[t].finished for step, t in tasks.items() if not step.startswith("catalog")):
                 raise  # nothing is kept of a mere look into the catalog
             raise PlatformError(f"{error}; {CONTINUE}") from error
         except BaseException as error:  # a lost cluster cancels with more than Exception

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import sleep, strftime
+from typing import TYPE_CHECKING
 
 import click
 
+if TYPE_CHECKING:
+    from vadose.stream import Report
+
+#: Seconds between two looks of a watch that can do nothing.
+LONGEST_PAUSE = 900.0
 ROOT = click.argument("root", type=click.Path(file_okay=False, path_type=Path))
 
 
@@ -43,8 +50,17 @@ def run(root: Path, workers: int | None) -> None:
 
     report = stream.run(root, workers=workers, tell=lambda text: click.echo(text, err=True))
     click.echo(report.sentence())
-    for reason in (*report.waiting, *report.unreadable):
+    for reason in (*_missing(report), *report.waiting, *report.unreadable):
         click.echo(f"  {reason}")
+    if report.bad_rows:
+        click.echo(
+            f"  bad rows are listed with file, line and reason in {root / 'bad-rows'} and on the page of `vadose stream status`"
+        )
+    raise SystemExit(1 if report.missing else 0)
+
+
+def _missing(report: Report) -> list[str]:
+    return [f"{place}: {why}" for place, why in report.missing.items()]
 
 
 @command.command()
@@ -52,21 +68,47 @@ def run(root: Path, workers: int | None) -> None:
 @click.option("--every", default=60.0, show_default=True, help="Seconds between looks.")
 @click.option("--rounds", type=int, help="Stop after so many looks.")
 def watch(root: Path, every: float, rounds: int | None) -> None:
-    """Look again and again; Ctrl-C ends it. The status page is written after each look."""
-    import time
+    """Look again and again; Ctrl-C ends it. The status page is written after each look.
 
+    An input that is not there or does not answer is named, and taken up once it is back. While nothing can be done at all (no
+    input answers, a design table is wrong, another run is at work), pauses double, up to a quarter of an hour.
+    """
     from vadose import stream
-    from vadose.stream.latency import page
+    from vadose.errors import VadoseError
+    from vadose.stream import latency
+    from vadose.stream.root import settings
 
-    done = 0
-    while rounds is None or done < rounds:
-        report = stream.run(root)
-        if report.landed or done == 0:
-            click.echo(report.sentence())
-        page(root)
+    inputs = settings(root)["inputs"]  # a folder that is no stream ends it at once
+    missing: dict[str, str] = {}
+    done = failures = 0
+    while True:
+        pause, trouble = every, ""
+        try:
+            report = stream.run(root)
+            if report.landed or done == 0:
+                _say(report.sentence())
+            for place in missing.keys() - report.missing.keys():
+                _say(f"{place}: it is there again")
+            missing = report.missing
+            trouble = "; ".join(_missing(report))
+            failures = failures + 1 if len(missing) == len(set(inputs)) else 0
+            latency.page(root)
+        except (VadoseError, OSError) as error:
+            trouble, failures = str(error), failures + 1
         done += 1
-        if rounds is None or done < rounds:
-            time.sleep(every)
+        if done == rounds:
+            if trouble:
+                _say(trouble)
+            raise SystemExit(1 if trouble else 0)
+        if failures > 1:
+            pause = max(every, min(every * 2 ** min(failures - 1, 20), LONGEST_PAUSE))
+        if trouble:
+            _say(f"{trouble}; next look in {pause:g} s")
+        sleep(pause)
+
+
+def _say(text: str) -> None:
+    click.echo(f"{strftime('%Y-%m-%d %H:%M:%S')}  {text}")
 
 
 @command.command()
@@ -80,6 +122,8 @@ def status(root: Path) -> None:
             f"{'! ' if state.alert else '  '}{state.stream:40} {str(state.last)[:16]}  {state.hours_late:10.1f} h  {state.values:>12,} values"
             + (f"  battery {state.battery:.1f} V, below {state.battery_low:g}" if state.weak else "")
         )
+    for trouble in latency.Ledger(root).troubles():
+        click.echo(f"! {trouble}")
     click.echo(f"page: {latency.page(root)}")
 
 

@@ -134,6 +134,8 @@ def read(path: str | Path) -> Study:
         raise StudyError(
             f"{path}: {error.strerror}; give the path of a study file (two come with vadose: studies/demo.yaml, studies/hawaii.yaml)"
         ) from error
+    except UnicodeDecodeError as error:
+        raise StudyError(f"{path}: not a text (byte {error.start} is none of UTF-8); a study is a YAML file") from error
     return parse(text, name=str(path), folder=path.parent)
 
 

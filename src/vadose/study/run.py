@@ -20,7 +20,8 @@ import pandas as pd
 import xarray as xr
 
 import vadose
-from vadose.access.catalog import open_catalog
+from vadose.access.catalog import configured, open_catalog
+from vadose.access.local import demo_folder
 from vadose.errors import PlatformError, StudyError, VadoseError
 from vadose.study import compute, prepare
 from vadose.study.model import Source, Study, known_collections, read
@@ -198,14 +199,16 @@ class _Run:
         """A misspelled collection is told before anything is computed. A catalog that does not answer is told by each source."""
         if not any(s.collection for s in self.study.sources):
             return
-        self.tell("catalog", "start")
+        written = bool(configured()) or (demo_folder() / "catalog.json").exists()
+        step = "catalog" if written else "catalog (writing the demo world, once)"
+        self.tell(step, "start")
         try:
             known = open_catalog().collections
         except VadoseError:
-            self.tell("catalog", "failed")
+            self.tell(step, "failed")
             return
         known_collections(self.study, known)
-        self.tell("catalog", "done")
+        self.tell(step, "done")
 
     def sources(self) -> dict[str, xr.Dataset]:
         """Every source that can be read; the reference first, for places are taken from it where there is no grid."""
