@@ -28,6 +28,7 @@ class BlockFile(io.RawIOBase):
     """A remote object as a file for h5py: whole blocks are fetched, kept, and counted."""
 
     def __init__(self, stat: Stat, access: Access, blocks: dict[int, bytes | memoryview] | None = None) -> None:
+        super().__init__()
         self.stat, self.access, self.blocks = stat, access, dict(blocks or {})
         self.touched: set[int] = set()
         self.missed = 0
@@ -74,6 +75,53 @@ class BlockFile(io.RawIOBase):
                 self.stat.href, start, min(BLOCK, self.stat.size - start), access=self.access, expect=_held(self.stat)
             )
         return self.blocks[number]
+
+
+class LazyFile(BlockFile):
+    """A remote object for readers that come back to it later: the newest blocks are kept, long stretches are asked for at once.
+
+    It can be pickled, so that Dask workers read with connections and keys of their own. What goes wrong has the name of the
+    object: vadose's own errors come out of every read, the first one and those of a computation later.
+    """
+
+    #: Blocks that are kept: those with a file's index, and some around the place that is read.
+    KEPT = 32
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.stat, self.access)
+
+    def readinto(self, into: Any) -> int:
+        view = memoryview(into).cast("B")
+        want = max(0, min(len(view), self.stat.size - self._at))
+        if want <= BLOCK:
+            return super().readinto(into)
+        view[:want] = remote.read(self.stat.href, self._at, want, access=self.access, expect=_held(self.stat))
+        self._at += want
+        return want
+
+    def _block(self, number: int) -> bytes | memoryview:
+        body = super()._block(number)
+        while len(self.blocks) > self.KEPT:
+            self.blocks.pop(next(k for k in self.blocks if k not in (0, number)))
+        return body
+
+
+class Head(BlockFile):
+    """The beginning of a remote object, and whatever else is looked at: for headers of some kilobytes."""
+
+    FIRST = 32 << 10
+
+    def read(self, size: int = -1) -> bytes:
+        want = max(0, self.stat.size - self._at if size < 0 else min(size, self.stat.size - self._at))
+        if 0 not in self.blocks:
+            self.blocks[0] = self._part(0, min(self.FIRST, self.stat.size))
+        inside = self._at + want <= len(self.blocks[0])
+        body = bytes(self.blocks[0][self._at : self._at + want]) if inside else self._part(self._at, want)
+        self._at += len(body)
+        return body
+
+    def _part(self, start: int, length: int) -> bytes:
+        return remote.read(self.stat.href, start, length, access=self.access, expect=_held(self.stat))
 
 
 def _held(stat: Stat) -> Stat | None:

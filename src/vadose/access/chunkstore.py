@@ -215,7 +215,7 @@ def references_at(place: str | dict[str, Any], locations: dict[str, str] | None 
         return References(remote.local_path(place), locations)
     if place.rstrip("/").endswith((".parq", ".parquet")):
         return References(str(mirror(place)), locations)
-    body = remote.read(place) if not place.startswith("http") else _web(place)
+    body = remote.read(place) if not place.startswith("http") else web(place)
     if place.endswith(".gz"):
         import gzip
 
@@ -226,7 +226,8 @@ def references_at(place: str | dict[str, Any], locations: dict[str, str] | None 
         raise UnreadableFileError(f"{place}: not kerchunk references: {error}") from error
 
 
-def _web(address: str) -> bytes:
+def web(address: str) -> bytes:
+    """What a web address answers, or a PlatformError that names it."""
     import urllib.request
 
     from vadose.errors import PlatformError
@@ -237,7 +238,7 @@ def _web(address: str) -> bytes:
         ) as answer:
             return answer.read()
     except OSError as error:
-        raise PlatformError(f"the references {address} cannot be fetched: {error}") from error
+        raise PlatformError(f"{address} cannot be fetched: {error}") from error
 
 
 def mirror(address: str, access: Access = remote.DEFAULT) -> Path:
@@ -247,14 +248,14 @@ def mirror(address: str, access: Access = remote.DEFAULT) -> Path:
     base = address.rstrip("/")
     target = cache.folder() / "references" / hashlib.blake2b(address.encode(), digest_size=8).hexdigest()
     if not (target / ".zmetadata").exists():
-        web = base.startswith("http")
-        body = _web(f"{base}/.zmetadata") if web else remote.read(f"{base}/.zmetadata", access=access)
-        names = _pages(json.loads(body)) if web else [s.href.removeprefix(f"{base}/") for s in remote.listing(f"{base}/**", access)]  # fmt: skip
+        served = base.startswith("http")
+        body = web(f"{base}/.zmetadata") if served else remote.read(f"{base}/.zmetadata", access=access)
+        names = _pages(json.loads(body)) if served else [s.href.removeprefix(f"{base}/") for s in remote.listing(f"{base}/**", access)]  # fmt: skip
         for name in names:
             path = target / name
             if path.name != ".zmetadata":
                 path.parent.mkdir(parents=True, exist_ok=True)
-                part = _web(f"{base}/{name}") if web else remote.read(f"{base}/{name}", access=access)
+                part = web(f"{base}/{name}") if served else remote.read(f"{base}/{name}", access=access)
                 path.write_bytes(part)
         target.mkdir(parents=True, exist_ok=True)
         (target / ".zmetadata").write_bytes(body)  # last: what has it is whole

@@ -159,7 +159,12 @@ def write(folder: str | Path, ids: Iterable[str] | None = None) -> list[str]:
         store.write_collection(folder / identifier, entry, [])
         steps = recipe(identifier)
         if steps:
-            store.replace_text(folder / identifier / "recipe.yaml", yaml.safe_dump(steps, sort_keys=False))
+            path = folder / identifier / "recipe.yaml"
+            own = yaml.safe_load(path.read_text()).get("source", "") if path.exists() else ""
+            # Where somebody said that their own copy is (`build --source`) stays said.
+            if own and not own.startswith(("s3://", "https://")):
+                steps = {**steps, "source": own}
+            store.replace_text(path, yaml.safe_dump(steps, sort_keys=False))
     store.replace_text(folder / "schemas" / SCHEMA, json.dumps(schema(), indent=1) + "\n")
     store.write_root(folder, store.folders(folder), title=TITLE, description=DESCRIPTION)
     found = store.read_collections(folder)
@@ -176,11 +181,13 @@ def _keep_what_was_built(folder: Path, entry: dict[str, Any]) -> None:
     before = json.loads(old.read_text())
     how = before.get("assets", {}).get("data", {}).get("vadose:open", {})
     mine = entry["assets"]["data"]["vadose:open"]
-    for key in ("eras", "series", "references", "locations", "chunks"):
+    for key in ("eras", "series", "references", "locations", "chunks", "join", "alike", "dims", "time_of"):
         if key in how:
             mine[key] = how[key]
-    if "eras" in how:
-        mine["reader"] = how["reader"]
+    if "eras" in how or "join" in how:
+        mine |= {k: how[k] for k in ("reader", "group", "store") if k in how}
     for key in ("vadose:quality", "cube:dimensions", "cube:variables", "version"):
         if key in before:
             entry[key] = before[key]
+    if "join" in how:
+        entry["extent"]["temporal"] = before["extent"]["temporal"]

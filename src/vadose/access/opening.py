@@ -12,14 +12,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import xarray as xr
 
 import vadose
 from vadose.access import remote
+from vadose.access.blocks import LazyFile
 from vadose.access.catalog import Catalog, TimeSpan, open_catalog, span
 from vadose.access.credentials import Access
 from vadose.access.stores import with_time
-from vadose.errors import NotFoundError, UnreadableFileError, VadoseInputError, unknown_name
+from vadose.errors import (
+    NotFoundError,
+    SourceChangedError,
+    UnreadableFileError,
+    VadoseError,
+    VadoseInputError,
+    unknown_name,
+)
 from vadose.typing import BBox
 
 Purpose = Literal["auto", "map", "series"]
@@ -38,6 +47,7 @@ class Question:
     time: TimeSpan
     bbox: BBox | None
     access: Access
+    each: Callable[[xr.Dataset], xr.Dataset] | None = None
 
     @property
     def hrefs(self) -> list[str]:
@@ -70,15 +80,19 @@ def open_raw(
     catalog: Catalog | str | None = None,
     purpose: Purpose = "auto",
     requester_pays: bool = False,
+    each: Callable[[xr.Dataset, str], xr.Dataset] | None = None,
 ) -> tuple[xr.Dataset, dict[str, Any]]:
     """The Dataset of a collection as its files have it, and the collection's `vadose:open` (which names the product).
 
+    `each` gives a file its meaning where files are points of their own (`join: location`), before they are put end to end.
     `where` narrows items by their properties, such as `{"cmip6:source_id": "SYN-GOOD"}`. Raises NotFoundError when nothing
     in the catalog answers, with what there is; AccessDeniedError where keys or consent to pay are missing.
     """
     place = catalog if isinstance(catalog, Catalog) else open_catalog(catalog)
     entry = place.collection(collection)
     how = next((a["vadose:open"] for a in entry.get("assets", {}).values() if "vadose:open" in a), None)
+    if how is None and _has_images(entry):
+        how = {"version": 1, "reader": "cog", "product": None}
     if how is None:
         raise NotFoundError(
             f"collection {collection!r} says nothing about how to open it; it is a description only: {entry.get('description', '')[:200]}"
@@ -98,12 +112,31 @@ def open_raw(
     found = [i for i in found if all(i["properties"].get(k) == v for k, v in (where or {}).items())]
     if needs_items and not found:
         raise _nothing(place, collection, entry, how, time, bbox, where)
-    question = Question(place, entry, how, found, time, bbox, access)
+    _alike(found, how, collection)
+    product = how.get("product")
+    meaning = (lambda one: each(one, product)) if each and product and how.get("join") == "location" else None
+    question = Question(place, entry, how, found, time, bbox, access, meaning)
     chosen = _series(question, purpose)
     dataset = chosen if chosen is not None else READERS[how["reader"]](question)
     dataset = _cut_time(dataset, time)
     dataset.attrs["vadose_provenance"] = json.dumps(_provenance(question, "series" if chosen is not None else "map"))
     return dataset, how
+
+
+def _has_images(entry: dict[str, Any]) -> bool:
+    """Whether a collection that others described says that its items are GeoTIFFs."""
+    return any("image/tiff" in str(a.get("type", "")) for a in entry.get("item_assets", {}).values())
+
+
+def _alike(items: Sequence[dict[str, Any]], how: dict[str, Any], collection: str) -> None:
+    """Refuse to join what is not the same thing: two models, two tiles."""
+    for key in how.get("alike", ()):
+        there = sorted({str(i["properties"].get(key)) for i in items})
+        if len(there) > 1:
+            raise VadoseInputError(
+                f"{collection}: files of {len(there)} different {key} would be joined; choose one with where={{{key!r}: {there[0]!r}}} "
+                f"(there are {', '.join(there[:12])})"
+            )
 
 
 def _nothing(place, collection, entry, how, time, bbox, where) -> NotFoundError:
@@ -117,7 +150,7 @@ def _nothing(place, collection, entry, how, time, bbox, where) -> NotFoundError:
         }.get(auth, "no login")
         return NotFoundError(
             f"{collection} is described here, but none of its files are indexed. They are at {address} ({needs}); "
-            f"index them with `vadose catalog build {collection}`, or your own copy with `vadose catalog add`"
+            f"index them with `vadose catalog build {collection}`, or a copy of your own with `vadose catalog build {collection} --source FOLDER`"
         )
     first, last = entry["extent"]["temporal"]["interval"][0]
     return NotFoundError(
@@ -205,33 +238,79 @@ def open_zarr(
 
 
 def _open_netcdf(question: Question) -> xr.Dataset:
-    """Files side by side in time (or, where times repeat, by variable); each is opened lazily."""
-    import fsspec
-
+    """Files side by side: along the dimension that the collection names, else in time, and variables beside each other."""
+    how = question.how
     parts = []
-    for href in question.hrefs:
-        question.access.check(href)
-        try:
-            local = href if "://" not in href else fsspec.open(href, "rb", **storage_options(href)).open()
-            parts.append(
-                xr.open_dataset(
-                    local, engine="h5netcdf", group=question.how.get("group"), chunks=question.how.get("chunks", {})
-                )
-            )
-        except FileNotFoundError as error:
-            raise UnreadableFileError(f"{href}: the catalog lists it, the store does not have it") from error
-        except OSError as error:
-            raise UnreadableFileError(f"{href}: not a whole netCDF file: {error}") from error
-        except Exception as error:
-            if type(error).__module__.partition(".")[0] in ("botocore", "aiobotocore", "aiohttp"):
-                raise UnreadableFileError(f"{href}: not read, though asked for again: {error}") from error
-            raise
+    for item, href in zip(question.items, question.hrefs, strict=True):
+        one = open_file(href, access=question.access, group=how.get("group"), chunks=how.get("chunks", {}))
+        one = _on_named_dims(one, {int(k): tuple(v) for k, v in how.get("dims", {}).items()})
+        if how.get("time_of") == "item" and how.get("join") == "time" and "time" not in one.dims:
+            one = one.expand_dims(time=[_moment(item["properties"]["start_datetime"]).to_datetime64()])
+        parts.append(question.each(one) if question.each else one)
+    if how.get("join") == "location":
+        return _end_to_end(parts, "location")
+    return _by_variables(parts)
+
+
+def open_file(href: str, *, access: Access = remote.DEFAULT, group: str | None = None, chunks: Any = None) -> xr.Dataset:  # fmt: skip
+    """One netCDF-4 or HDF5 file, wherever it lies, lazily; errors name it, those of a computation later too."""
+    try:
+        if remote.is_local(href):
+            source: Any = remote.local_path(href)
+        else:
+            source = LazyFile(remote.stat(href, access), access)
+        return xr.open_dataset(source, engine="h5netcdf", group=group, chunks=chunks, phony_dims="sort")
+    except (FileNotFoundError, SourceChangedError) as error:
+        raise UnreadableFileError(f"{href}: the catalog lists it, the store does not have it: {error}") from error
+    except VadoseError:
+        raise
+    except (OSError, KeyError) as error:
+        raise UnreadableFileError(f"{href}: not a whole netCDF or HDF5 file{f' with the group {group}' if group else ''}: {error}") from error  # fmt: skip
+
+
+def _on_named_dims(one: xr.Dataset, dims: dict[int, tuple[str, ...]]) -> xr.Dataset:
+    """Dimensions without names (HDF5) by the rank of their variables; rows and columns become points where they are told to."""
+    for rank in sorted(dims, reverse=True):
+        for array in one.data_vars.values():
+            if array.ndim == rank and any(str(d).startswith("phony_dim") for d in array.dims):
+                renamed = {d: n for d, n in zip(array.dims, dims[rank], strict=True) if d != n and str(d).startswith("phony")}  # fmt: skip
+                one = one.rename({d: n for d, n in renamed.items() if d in one.dims and n not in one.dims})
+                break
+    if {"location_y", "location_x"} <= set(one.dims):
+        one = one.stack(location=("location_y", "location_x"), create_index=False)
+    return one
+
+
+def _end_to_end(parts: Sequence[xr.Dataset], dim: str) -> xr.Dataset:
+    """Points of several files as one list; times that only some of them have are empty in the others, flags are 0 there."""
     if len(parts) == 1:
         return parts[0]
-    names = [frozenset(p.data_vars) for p in parts]
-    if len(set(names)) == 1:
-        return xr.concat(parts, dim="time", data_vars="minimal", coords="minimal", compat="override", join="exact")
-    return xr.merge(parts, compat="override", join="exact", combine_attrs="drop_conflicts")
+    names = set.intersection(*(set(p.variables) for p in parts))
+    kept = [p[[n for n in p.data_vars if n in names]] for p in parts]
+    fill = {
+        n: 0 if n.endswith("_flag") else np.nan for n in map(str, kept[0].data_vars) if kept[0][n].dtype.kind != "M"
+    }
+    return xr.concat(
+        kept, dim, data_vars="minimal", coords="minimal", compat="override", join="outer", fill_value=fill, combine_attrs="override"
+    )  # fmt: skip
+
+
+def _by_variables(parts: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Files of the same variables joined in time, then those of different ones beside each other."""
+    if len(parts) == 1:
+        return parts[0]
+    groups: dict[frozenset[Any], list[xr.Dataset]] = {}
+    for part in parts:
+        groups.setdefault(frozenset(part.data_vars), []).append(part)
+    joined = [
+        g[0]
+        if len(g) == 1
+        else xr.concat(g, dim="time", data_vars="minimal", coords="minimal", compat="override", join="exact")
+        for g in groups.values()
+    ]
+    if len(joined) == 1:
+        return joined[0]
+    return xr.merge(joined, compat="override", join="exact", combine_attrs="drop_conflicts")
 
 
 def _open_kerchunk(question: Question) -> xr.Dataset:
@@ -331,9 +410,31 @@ def _files_only(question: Question) -> xr.Dataset:
     return xr.Dataset(attrs={"files": list(question.hrefs)})
 
 
+def _open_images(question: Question) -> xr.Dataset:
+    """Bands of GeoTIFFs as variables, items as times; one tile, one projection."""
+    from vadose.access.images import open_images
+
+    return open_images(question.items, access=question.access, chunks=question.how.get("chunks"))
+
+
+def _open_parquet(question: Question) -> xr.Dataset:
+    """Tables: handed over to their product by address; without a product their columns along `row`."""
+    if question.how.get("product"):
+        return _files_only(question)
+    import io
+
+    import pandas as pd
+
+    tables = [pd.read_parquet(io.BytesIO(remote.read(h, access=question.access))) for h in question.hrefs]
+    return xr.Dataset.from_dataframe(pd.concat(tables, ignore_index=True).rename_axis("row"))
+
+
 def _not_read(question: Question) -> xr.Dataset:
+    """HDF4: no library that reads it comes with vadose, and the same products come as GeoTIFFs and HDF5."""
     raise UnreadableFileError(
-        f"{question.entry['id']} comes as {question.how['reader']}, which vadose finds but does not read; open {question.hrefs[:1]} with rioxarray or pandas"
+        f"{question.entry['id']} comes as HDF4, which vadose does not read. Take the same product as cloud-optimized GeoTIFF "
+        "(Planetary Computer: modis-13A1-061, modis-16A3GF-061 ...; NASA AppEEARS) and index it: vadose catalog add my-modis "
+        "'PATH/*.tif' --format tiff --time-pattern '(\\d{7})' --time-format %Y%j, or convert the files with gdal_translate"
     )
 
 
@@ -346,7 +447,7 @@ READERS: dict[str, Callable[[Question], xr.Dataset]] = {
     "zarr": _open_zarr,
     "ismn": _files_only,
     "csv": _files_only,
-    "cog": _not_read,
+    "cog": _open_images,
+    "parquet": _open_parquet,
     "hdf4": _not_read,
-    "parquet": _not_read,
 }

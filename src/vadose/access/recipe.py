@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -15,14 +16,17 @@ from vadose.errors import UnreadableFileError, VadoseInputError
 
 #: The finest mark in a time's format, and how long a time of that form is.
 PRECISION = (("%S", "s"), ("%M", "m"), ("%H", "h"), ("%d", "D"), ("%j", "D"), ("%m", "M"), ("%Y", "Y"))
-FORMATS = ("hdf5", "netcdf4", "netcdf3", "grib", "tiff", "zarr")
+FORMATS = ("hdf5", "netcdf4", "netcdf3", "grib", "tiff", "zarr", "text", "parquet")
+#: How files that are read one by one come together.
+JOINS = ("location", "time", "station", "tile")
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Where the files are and how they become one cube.
 
-    source: a glob of a folder or bucket, or `@FILE` with one address a line. groups: HDF5 groups, laid side by side.
+    source: a glob of a folder or bucket, or `@FILE` with one address a line; for `join: tile` also a STAC item collection.
+    files: what the files are called, for those who have their own copy in a folder. groups: HDF5 groups, laid side by side.
     time: {from: name, pattern, format} stacks the files along a new first dimension, with times taken from their names; files
     whose own metadata tell of another time are set aside, unless it says `inside: ignore`;
     {from: variable, variable} joins them along the dimension they have; {from: none} joins files of places along `dim`, such
@@ -30,10 +34,18 @@ class Recipe:
     grid: M36, M09 ... adds EASE-Grid 2.0 coordinates. keep: "highest revision" chooses among files of one time (the second
     group of the pattern is the revision). only / leave_out: variables. chunks: hint for Dask. series: variables worth a copy
     chunked in time.
+    join: location, time, station or tile where no cube can be made of the files (swaths, scenes, text): they are listed, and
+    read one by one. Named groups of the time's pattern are then properties of items (`time`, `revision` and `asset` apart:
+    files that differ in `asset` only are one item); properties renames them, alike names those that must be the same in all
+    that is opened together.
     """
 
-    source: str
+    source: str = ""
     format: str = "hdf5"
+    files: str = ""
+    join: str | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
+    alike: tuple[str, ...] = ()
     groups: tuple[str, ...] = ("/",)
     time: Mapping[str, str] = field(default_factory=dict)
     dim: str = "time"
@@ -61,10 +73,10 @@ class Recipe:
         if not found:
             raise UnreadableFileError(f"{address}: no time in the name; the recipe looks for {self.time['pattern']}")
         try:
-            return np.datetime64(pd.to_datetime(found[1], format=self.time.get("format")), "ns")
+            return np.datetime64(pd.to_datetime(_group(found, "time", 1), format=self.time.get("format")), "ns")
         except ValueError as error:
             raise UnreadableFileError(
-                f"{address}: {found[1]!r} is not a time of the form {self.time.get('format')}"
+                f"{address}: {_group(found, 'time', 1)!r} is not a time of the form {self.time.get('format')}"
             ) from error
 
     def period_of(self, address: str) -> tuple[np.datetime64, np.datetime64]:
@@ -75,9 +87,28 @@ class Recipe:
         return start, (start.astype(f"datetime64[{step}]") + 1).astype("datetime64[ns]")
 
     def revision_of(self, address: str) -> str:
-        """The revision in a file's name: the second group of the pattern."""
+        """The revision in a file's name: the second group of the pattern, or the one of that name."""
         found = re.search(self.time["pattern"], address)
-        return found[2] if found and found.re.groups > 1 else ""
+        return _group(found, "revision", 2) if found else ""
+
+    def without_revision(self, address: str) -> str:
+        """A file's name with the revision left out: the same for all revisions of a file."""
+        found = re.search(self.time.get("pattern", "(?!)"), address)
+        where = "revision" if found and "revision" in found.re.groupindex else 2
+        if found is None or (where == 2 and (found.re.groups < 2 or found.re.groupindex)):
+            return address
+        return address[: found.start(where)] + address[found.end(where) :]
+
+    def named(self, address: str) -> dict[str, str]:
+        """What else a file's name says: the named groups of the pattern."""
+        found = re.search(self.time.get("pattern", ""), address)
+        return {} if found is None else {k: v for k, v in found.groupdict().items() if v is not None}
+
+
+def _group(found: re.Match[str], name: str, position: int) -> str:
+    if found.re.groupindex:
+        return found.groupdict().get(name) or ""
+    return found[position] if found.re.groups >= position else ""
 
 
 def parse(steps: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
@@ -86,7 +117,7 @@ def parse(steps: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
     unknown = sorted(set(steps) - known)
     if unknown:
         raise VadoseInputError(f"{where}: unknown key {unknown[0]!r}; allowed: {', '.join(sorted(known))}")
-    if not steps.get("source"):
+    if not steps.get("source") and not steps.get("files"):
         raise VadoseInputError(f"{where}: source is missing: a glob such as data/*.nc, or s3://bucket/prefix/*.h5")
     made = dict(steps)
     if made.get("format", "hdf5") not in FORMATS:
@@ -100,11 +131,43 @@ def parse(steps: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
         )
     if made["time"].get("inside", "check") not in ("check", "ignore"):
         raise VadoseInputError(f"{where}: time.inside is {made['time']['inside']!r}; allowed: check, ignore")
-    for key in ("groups", "only", "leave_out", "series"):
+    if made.get("join") not in (None, *JOINS):
+        raise VadoseInputError(f"{where}: join is {made['join']!r}; allowed: {', '.join(JOINS)}")
+    for key in ("groups", "only", "leave_out", "series", "alike"):
         if key in made:
             made[key] = tuple(made[key])
     made["dims"] = {int(k): tuple(v) for k, v in (made.get("dims") or {}).items()}
     return Recipe(**made)
+
+
+def point_to(folder: Path, source: str, collection: dict[str, Any]) -> None:
+    """Let a collection's recipe read one's own copy: a folder (its files by name, in it and below), a glob, `@FILE`, STAC items.
+
+    A copy elsewhere than at the archive's address is entered with the environment's keys, not with the archive's.
+    """
+    import yaml
+
+    from vadose.access import store
+
+    path = folder / "recipe.yaml"
+    steps = yaml.safe_load(path.read_text()) if path.exists() else {}
+    names = steps.get("files") or str(steps.get("source", "")).rsplit("/", 1)[-1]
+    plain = source.removeprefix("file://")
+    if names and (source.endswith("/") or ("://" not in source and Path(plain).is_dir())):
+        source = f"{source.rstrip('/')}/**/{names}"
+    if source.startswith("@") and not source.startswith("@/"):
+        source = f"@{Path(source[1:]).resolve()}"
+    elif "://" not in source and not source.startswith("@"):
+        source = str(Path(source).absolute())
+    text = yaml.safe_dump({**steps, "source": source}, sort_keys=False)
+    parse({**steps, "source": source}, where=str(path))
+    store.replace_text(path, text)
+    asset = collection["assets"]["data"]
+    bucket = "/".join(str(asset["href"]).split("/")[:3])
+    how = asset.get("vadose:open", {})
+    if how.get("store", {}).get("auth", "environment") != "environment" and not source.lstrip("@").startswith(bucket):
+        how["store"] = {"auth": "environment"}
+        store.replace_text(folder / "collection.json", json.dumps(collection, indent=1, ensure_ascii=False))
 
 
 def load(folder: Path) -> Recipe:

@@ -215,7 +215,10 @@ def _attributes(tags, dtype: np.dtype) -> dict[str, Any]:
     if METADATA in tags:
         words = tags[METADATA][0].decode("utf-8", "replace")
         for key, ours in (("scale", "scale_factor"), ("offset", "add_offset")):
-            found = re.search(rf'role="{key}"[^>]*>([^<]+)<', words)
+            # As GDAL writes it, or as a plain item that the producer added.
+            found = re.search(rf'role="{key}"[^>]*>([^<]+)<', words) or re.search(
+                rf'name="{ours}"[^>]*>([^<]+)<', words
+            )
             if found:
                 attrs[ours] = float(found[1])
     code = _geo_key(tags, 3072) or _geo_key(tags, 2048)
@@ -237,3 +240,23 @@ def _centers(tags, height: int, width: int, ydim: str, xdim: str) -> dict[str, V
         ydim: constant(ydim, ys, (ydim,), {"standard_name": names[0], "units": units[0]}),
         xdim: constant(xdim, xs, (xdim,), {"standard_name": names[1], "units": units[1]}),
     }
+
+
+def footprint(handle: Any, name: str) -> dict[str, Any]:
+    """Where an image lies: `bbox` (west, south, east, north) and STAC's `proj:code`; UnreadableFileError where it does not say."""
+    from pyproj import Transformer
+
+    tags, _ = _directory(handle, name)
+    code = _geo_key(tags, 3072) or _geo_key(tags, 2048)
+    if SCALE not in tags or TIEPOINT not in tags or not code:
+        raise UnreadableFileError(
+            f"{name}: does not say where it lies (no scale, corner or EPSG code); needs terrain correction, or a STAC item"
+        )
+    places = _centers(tags, tags[HEIGHT][0], tags[WIDTH][0], "y", "x")
+    ys, xs = (np.frombuffer(places[n].inline or b"", "f8") for n in ("y", "x"))
+    if code == 32767:  # a projection of its own: the catalog's box stays
+        return {"bbox": [-180.0, -90.0, 180.0, 90.0], "proj:code": "user-defined"}
+    half_y, half_x = abs(tags[SCALE][1]) / 2, abs(tags[SCALE][0]) / 2
+    edges = (xs.min() - half_x, ys.min() - half_y, xs.max() + half_x, ys.max() + half_y)
+    box = Transformer.from_crs(f"EPSG:{code}", "EPSG:4326", always_xy=True).transform_bounds(*edges)
+    return {"bbox": [round(float(v), 6) for v in box], "proj:code": f"EPSG:{code}"}

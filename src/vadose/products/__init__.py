@@ -1,4 +1,5 @@
-"""Products: what each archive's names, units, fills and flags mean. One module a product, one pure `standardize(ds)` in each.
+"""Products: what each archive's names, units, fills and flags mean. One pure `standardize(ds)` a product: a module where it takes
+code, a block of `declared.yaml` where names, units, layers and flags say all.
 
 The names of producers (`swvl1`, `sm`, `mrsos`) exist here and nowhere further in.
 """
@@ -11,6 +12,10 @@ from typing import Any
 import xarray as xr
 
 from vadose.errors import unknown_name
+from vadose.products import declared
+
+#: The module that standardizes every product of `declared.yaml`.
+DECLARED = "vadose.products.declared"
 
 #: Product -> the module that standardizes it.
 PRODUCTS: dict[str, str] = {
@@ -37,7 +42,7 @@ PRODUCTS: dict[str, str] = {
     "ecostress": "vadose.products.ecostress",
     "fluxnet": "vadose.products.fluxnet",
     "truth": "vadose.products.truth",
-}
+} | dict.fromkeys(declared.table(), DECLARED)
 
 
 def module(product: str) -> Any:
@@ -49,4 +54,6 @@ def module(product: str) -> Any:
 
 def standardize(dataset: xr.Dataset, product: str) -> xr.Dataset:
     """`dataset` as its producer wrote it -> canonical names, units, depth bounds and flags. Lazy in, lazy out."""
+    if PRODUCTS.get(product) == DECLARED:
+        return declared.standardize(dataset, product)
     return module(product).standardize(dataset)

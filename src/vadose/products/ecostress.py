@@ -58,8 +58,11 @@ def standardize(dataset: xr.Dataset) -> xr.Dataset:
     cloud, no_cloud_mask = _mask(dataset, "cloud", reference)
     water, no_water_mask = _mask(dataset, "water", reference)
     unknown = no_cloud_mask | no_water_mask
+    whole = (
+        cloud.chunk(dict.fromkeys(cloud.dims[-2:], -1)) if cloud.chunks else cloud
+    )  # neighbors may lie in other tiles
     near = xr.apply_ufunc(
-        _dilate, cloud, input_core_dims=[list(cloud.dims[-2:])], output_core_dims=[list(cloud.dims[-2:])],
+        _dilate, whole, input_core_dims=[list(cloud.dims[-2:])], output_core_dims=[list(cloud.dims[-2:])],
         dask="parallelized", output_dtypes=[bool],
     ).transpose(*cloud.dims)  # fmt: skip
     clear = ~(near | water | unknown)

@@ -45,10 +45,12 @@ def open_product(
     catalog has no such collection, time or variable: it names what there is.
     """
     raw, how = open_raw(
-        collection, time=time, bbox=bbox, where=where, catalog=catalog, purpose=purpose, requester_pays=requester_pays
-    )
-    # A collection without a product opens with its producer's names.
-    out = standardize(raw, how["product"]) if how.get("product") else raw
+        collection, time=time, bbox=bbox, where=where, catalog=catalog, purpose=purpose, requester_pays=requester_pays,
+        each=standardize,
+    )  # fmt: skip
+    # A collection without a product opens with its producer's names; points got their meaning file by file.
+    given = not how.get("product") or how.get("join") == "location"
+    out = raw if given else standardize(raw, how["product"])
     if bbox is not None:
         out = cut(out, bbox)
     if variables is not None:
@@ -66,7 +68,7 @@ def cut(dataset: xr.Dataset, bbox: BBox) -> xr.Dataset:
     """The part inside west, south, east, north, whatever the grid: regular, projected rows and columns, or points."""
     west, south, east, north = bbox
     if "lat" not in dataset.variables:
-        return dataset
+        return _cut_projected(dataset, bbox)
     inside_lat = (dataset.lat >= south) & (dataset.lat <= north)
     inside_lon = (
         (dataset.lon >= west) & (dataset.lon <= east) if west <= east else (dataset.lon >= west) | (dataset.lon <= east)
@@ -76,3 +78,16 @@ def cut(dataset: xr.Dataset, bbox: BBox) -> xr.Dataset:
     if dataset.lat.ndim == 1:
         return dataset.isel({dataset.lat.dims[0]: inside_lat.values, dataset.lon.dims[0]: inside_lon.values})
     return dataset.where((inside_lat & inside_lon).compute(), drop=True)
+
+
+def _cut_projected(dataset: xr.Dataset, bbox: BBox) -> xr.Dataset:
+    """Rows and columns that a box of degrees covers, where x and y are in a projection that the Dataset names."""
+    if "crs" not in dataset.attrs or not {"x", "y"} <= set(dataset.indexes):
+        return dataset
+    from pyproj import Transformer
+
+    move = Transformer.from_crs("EPSG:4326", dataset.attrs["crs"], always_xy=True)
+    left, bottom, right, top = move.transform_bounds(*bbox, densify_pts=51)
+    inside_x = (dataset.x >= left) & (dataset.x <= right)
+    inside_y = (dataset.y >= bottom) & (dataset.y <= top)
+    return dataset.isel(x=inside_x.values, y=inside_y.values)
