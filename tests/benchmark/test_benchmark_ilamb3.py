@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,10 @@ import pytest
 import xarray as xr
 
 from vadose.benchmark import engine, read, score
+from vadose.benchmark.compare import pair, table
 from vadose.benchmark.export import export, sites_as_months
+from vadose.benchmark.ilamb2 import configure
+from vadose.benchmark.scores import scheme
 from vadose.errors import PlatformError
 
 #: Our score -> its name in ILAMB 2.
@@ -64,6 +68,73 @@ def test_scores_equal_those_of_ilamb3_on_nested_grids(python):
     for statistic, words in engine.THEIRS.items():
         value = next(v for k, v in theirs["scores"].items() if k.startswith(words))
         assert ours[statistic] == pytest.approx(value, abs=2e-3), (statistic, theirs)
+
+
+#: bias, rmse, phase and distribution that ilamb3 2026.6.15 gives the two records of `torn`, by what was torn out of them.
+TORN = {
+    "winters of the north": (0.59645, 0.37952, 0.64294, 0.98572),
+    "a corner of the reference": (0.58105, 0.35205, 0.65455, 0.74217),
+    "a quarter of the reference": (0.58126, 0.35088, 0.63793, 0.96747),
+    "Julys and the south of the model": (0.56677, 0.35399, 0.64169, 0.97723),
+    "all of these": (0.56506, 0.35603, 0.64720, 0.78731),
+}
+#: The error's score alone differs: ilamb3 weights its months by the distances of their middles, not by their lengths.
+TOLERANCES = {"bias": 2e-5, "rmse": 1e-3, "phase": 2e-5, "distribution": 2e-5}
+
+
+def torn(what):
+    """Two records on nested grids, of which one or the other has gaps."""
+    a, b = fields(10, 10, seed=1), fields(20, 20, seed=2, offset=0.02)
+    every = what == "all of these"
+    if every or what.startswith("winters"):
+        a = a.where(~a.time.dt.month.isin([12, 1, 2]) | (a.lat < 5))
+    if every or what.startswith("a corner"):
+        a = a.where(a.lat + 0.3 * a.lon < 13)
+    if every or what.startswith("a quarter"):
+        a = a.where(np.random.default_rng(5).random(a.shape) > 0.25)
+    if every or what.startswith("Julys"):
+        b = b.where((b.lon < 28) | (b.time.dt.month != 7)).where(b.lat > 1)
+    return a, b
+
+
+@pytest.mark.parametrize("what", TORN)
+def test_with_gaps_the_scheme_ilamb3_takes_each_record_by_itself_as_ilamb3_does(what):
+    found = score(*torn(what), scheme="ilamb3", draws=4)
+    ours = found[found.kind == "score"].set_index("statistic")
+    for (statistic, tolerance), theirs in zip(TOLERANCES.items(), TORN[what], strict=True):
+        assert ours.value[statistic] == pytest.approx(theirs, abs=tolerance), statistic
+        assert ours.low[statistic] <= ours.value[statistic] <= ours.high[statistic]
+
+
+def test_the_stored_scores_of_records_with_gaps_are_those_of_ilamb3(python):
+    theirs = engine._through(python, *torn("all of these"), "soil_moisture")["scores"]
+    for words, stored in zip(engine.THEIRS.values(), TORN["all of these"], strict=True):
+        assert next(v for k, v in theirs.items() if k.startswith(words)) == pytest.approx(stored, abs=1e-5), words
+
+
+def field(seed):
+    """A field of the whole Earth, uniform numbers from 0 to 1e-8 in the order of NumPy's old generator, at one time."""
+    lat, lon = np.arange(-81.0, 90, 18), np.arange(-171.0, 180, 18)
+    values = np.random.RandomState(seed).rand(1, lat.size, lon.size) * 1e-8
+    coords = {"time": pd.to_datetime(["2000-01-01"]), "lat": lat, "lon": lon}
+    return xr.DataArray(values, dims=("time", "lat", "lon"), coords=coords, attrs={"units": "kg m-2 s-1"})
+
+
+@pytest.mark.parametrize(
+    ("uncertain", "mass", "published"),
+    [
+        (True, False, 0.5037343625713414),
+        (False, False, 0.49809129117395395),
+        (True, True, 0.6211524133325482),
+        (False, True, 0.6162697692652096),
+    ],
+)
+def test_bias_scores_that_the_authors_of_ilamb3_expect_of_it(uncertain, mass, published):
+    """rubisco-sfa/ilamb3, ilamb3/tests/test_bias.py, test_bias_collier2018: its inputs made again, its numbers to the last digits."""
+    error = field(2) * 1e-2 if uncertain else None
+    found = table(pair(field(1), field(3), error=error), scheme("ilamb3"), mass=mass)
+    bias = found[(found.kind == "score") & (found.statistic == "bias")].value.item()
+    assert bias == pytest.approx(published, abs=1e-12)
 
 
 def test_a_recipe_exported_for_ilamb3_is_scored_by_it_as_by_us(python, tmp_path):
@@ -170,6 +241,13 @@ def test_the_configure_file_of_ilamb2_has_the_tree_its_weights_and_the_relations
     assert (folder / "ilamb-regions.txt").read_text() == "corner,corner,0,5,20,25\n"
     assert any("precipitation_flux" in line for line in skipped)
     assert any("region field" in line for line in skipped)
+
+
+@pytest.mark.parametrize(("name", "counted"), [("ilamb2018", False), ("ilamb2018-iav", True)])
+def test_ilamb2_counts_years_where_the_scheme_does(exported, name, counted):
+    recipe = replace(read(exported[0].parent / "recipe.yaml"), scheme=name)
+    text, _ = configure(recipe, {("Water / Soil / Surface", "R"): ("mrsos", "DATA/R.nc")})
+    assert ("skip_iav = False" in text) is counted
 
 
 def test_stations_are_written_as_ilamb2_reads_them():

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from vadose.benchmark import own as alone
 from vadose.benchmark import scores as scoring
 from vadose.benchmark.cells import Cells, meet
 from vadose.benchmark.state import MONTHS, Axis, State, common_months, measure
@@ -27,7 +28,7 @@ LEVEL = 0.90
 
 @dataclass(frozen=True)
 class Pair:
-    """One model against one reference on common cells: states of both passes."""
+    """One model against one reference on common cells: states of both passes; `own` where a scheme asks for each record by itself and there are gaps."""
 
     cells: Cells
     axis: Axis
@@ -36,6 +37,7 @@ class Pair:
     regions: tuple[str, ...]
     inside: np.ndarray
     units: str
+    own: alone.Own | None = None
 
 
 def pair(
@@ -46,21 +48,25 @@ def pair(
     error: xr.DataArray | None = None,
     period: tuple[str, str] | None = None,
     second: bool = True,
+    own: bool = False,
     land: np.ndarray | None = None,
 ) -> Pair:
-    """Measure monthly records (time, place) against each other: one pass, two with `second`. `regions`: name -> function(lat, lon)."""
+    """Measure monthly records (time, place) against each other: one pass, two with `second`. `regions`: name -> function(lat, lon).
+
+    `own` also measures each record over all that it has, where the other has gaps (scheme ilamb3)."""
     scoring.check_units(reference, other)
     cells = meet(reference, other, land=land)
     axis = common_months(reference, other, period=period, climatology=True)
     state = measure(reference, other, cells, axis, error=error, extremes=second)
     named = dict(regions or {"all": lambda lat, lon: np.ones(lat.size, bool)})
     inside = np.stack([np.asarray(f(cells.lat, cells.lon), bool) for f in named.values()])
+    apart = alone.measure_own(reference, other, cells, axis) if own and alone.has_gaps(state) else None
     again = None
     if second:
         from vadose.benchmark.second import measure_again  # loads a compiler, which schemes of one pass do without
 
-        again = measure_again(reference, other, cells, axis, state, inside, error=error)
-    return Pair(cells, axis, state, again, tuple(named), inside, str(reference.attrs.get("units", "1")))
+        again = measure_again(reference, other, cells, axis, state, inside, error=error, own=apart)
+    return Pair(cells, axis, state, again, tuple(named), inside, str(reference.attrs.get("units", "1")), apart)
 
 
 def score(
@@ -88,13 +94,14 @@ def score(
         error=error,
         period=period,
         second=scoring.needs_second(the, error is not None),
+        own=the.own,
     )
     return table(measured, the, draws=draws, rng=rng)
 
 
 def maps_of(measured: Pair, the: scoring.Scheme) -> dict[str, np.ndarray]:
     """What is known of every cell under a scheme."""
-    return scoring.by_cell(measured.state, the, measured.second)
+    return scoring.by_cell(measured.state, the, measured.second, measured.own)
 
 
 def pooled_quantiles(pairs: list[Pair], the: scoring.Scheme) -> dict[str, dict[str, float]]:
@@ -183,13 +190,16 @@ def _interval(measured, the, k, options, draws, rng, score):
     _, block = np.unique(blocks_of(part, np.ones(part.size, bool)), return_inverse=True)
     count = int(block.max()) + 1
     second = None if measured.second is None else _second_only(measured.second, inside)
+    own = None if measured.own is None else alone.inside(measured.own, inside)
     moved = bool((state.error[0] > 0).any())
-    maps = scoring.by_cell(state, the, second)
+    maps = scoring.by_cell(state, the, second, own)
     found: list[dict[str, float]] = []
     for _ in range(draws):
         times = np.bincount(generator.integers(0, count, count), minlength=count)[block]
-        here = _moved(state, generator) if moved else state
-        drawn = scoring.by_cell(here, the, second) if moved else maps
+        here, drawn = state, maps
+        if moved:
+            here, there = _moved(state, own, generator)
+            drawn = scoring.by_cell(here, the, second, there)
         found.append(
             scoring.by_region(drawn, here, part, np.ones(part.size, bool), the, weight=part.weight * times, **options)
         )
@@ -214,15 +224,17 @@ def _second_only(second, inside):
     return replace(second, lag=second.lag[:, inside], pairs=second.pairs[inside], beyond=second.beyond[inside])
 
 
-def _moved(state: State, generator: np.random.Generator) -> State:
-    """The state as it would be had the reference been another of the references that its standard error allows."""
+def _moved(state: State, own: alone.Own | None, generator: np.random.Generator) -> tuple[State, alone.Own | None]:
+    """The states as they would be had the reference been another of the references that its standard error allows."""
     sigma = state.error[0]
     common = SYSTEMATIC * sigma * generator.normal()
     years = np.maximum(state.n / MONTHS, 1.0)
-    own = np.sqrt(1 - SYSTEMATIC**2) * sigma / np.sqrt(years) * generator.normal(size=state.cycle[0].shape)
-    cycle = state.cycle.copy()
-    cycle[0] = cycle[0] + common + own
-    return replace(state, cycle=cycle)
+    step = common + np.sqrt(1 - SYSTEMATIC**2) * sigma / np.sqrt(years) * generator.normal(size=state.cycle[0].shape)
+    moved = replace(state, cycle=np.stack([state.cycle[0] + step, state.cycle[1]]))
+    if own is None:
+        return moved, None
+    mean = np.stack([own.mean[0] + np.nan_to_num(moved.mean(0) - state.mean(0)), own.mean[1]])
+    return moved, replace(own, mean=mean, cycle=np.stack([own.cycle[0] + step, own.cycle[1]]))
 
 
 def baseline(measured: Pair) -> Pair:
@@ -262,5 +274,8 @@ def baseline(measured: Pair) -> Pair:
         moved = replace(state, cycle=cycle, within=within)
         second = replace(s, lag=lag, beyond=moved.crmse() ** 2, distribution=hist)
     return replace(
-        measured, state=replace(state, cycle=cycle, within=within, seen=seen, low=low, high=high), second=second
+        measured,
+        state=replace(state, cycle=cycle, within=within, seen=seen, low=low, high=high),
+        second=second,
+        own=None,
     )

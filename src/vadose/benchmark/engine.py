@@ -67,7 +67,7 @@ def side_by_side(recipe: Recipe, results: Results, *, tell: Callable[[str], None
         if not all({"lat", "lon"} <= set(map(str, r.values.dims)) for r in (a, b)):
             continue
         tell(f"{page}: {model} against {reference} through ilamb3")
-        mine = table(pair(a.values, b.values, period=recipe.period), scoring.scheme("ilamb3"))
+        mine = table(pair(a.values, b.values, period=recipe.period, own=True), scoring.scheme("ilamb3"))
         held = mine[mine.kind == "score"].set_index("statistic").value
         found = _through(python, a.values, b.values, str(leaf.variable))
         for statistic, words in THEIRS.items():

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from vadose.benchmark.output import slug
 from vadose.benchmark.recipe import Page, Recipe, Relation, Source
+from vadose.benchmark.scores import scheme
 
 #: Files in the exported folder: the configure file, models, regions, and the call that runs them.
 CONFIGURE, MODELS, REGIONS, RUN = "ilamb.cfg", "ilamb-models.txt", "ilamb-regions.txt", "ilamb.sh"
@@ -57,6 +58,7 @@ def configure(recipe: Recipe, files: Mapping[tuple[str, str], tuple[str, str]]) 
         name = next(files[(page.name, r.name)][0] for r in page.references if (page.name, r.name) in files)
         lines += ["", f"[h2: {heading}]", f'variable = "{name}"', f"weight = {share(page, recipe):g}"]
         lines += ["mass_weighting = True"] if recipe.mass else []
+        lines += ["skip_iav = False"] if "iav" in scheme(recipe.scheme).weights else []
         for reference in page.references:
             if (page.name, reference.name) not in files:
                 continue

@@ -180,6 +180,7 @@ def _evaluate(task: Task) -> Outcome:
         error=reference.error,
         period=recipe.period,
         second=scoring.needs_second(the, reference.error is not None),
+        own=the.own,
         land=model.land,
     )
     notes = [f"reference: {n}" for n in reference.notes] + [f"model: {n}" for n in model.notes]

@@ -23,6 +23,7 @@ from vadose.benchmark.state import MONTHS, State
 from vadose.errors import VadoseInputError, unknown_name
 
 if TYPE_CHECKING:
+    from vadose.benchmark.own import Own
     from vadose.benchmark.second import Second
 
 YEAR = 365.0
@@ -33,7 +34,7 @@ MIDDLE = (np.arange(MONTHS) + 0.5) * YEAR / MONTHS
 
 @dataclass(frozen=True)
 class Scheme:
-    """A convention: the weights of the overall score and what differs in the parts."""
+    """A convention: the weights of the overall score and what differs in the parts. `own`: each record's statistics are of all it has."""
 
     name: str
     weights: Mapping[str, float]
@@ -43,6 +44,7 @@ class Scheme:
     weighted_space: bool = False
     quantiles: bool = False
     second: bool = False
+    own: bool = False
     title: str = ""
     references: str = "doi:10.1029/2018MS001354"
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -60,12 +62,18 @@ SCHEMES: dict[str, Scheme] = {
         basis="cycle",
         title="ILAMB as published, error of the mean annual cycle (the package's default)",
     ),
+    "ilamb2018-iav": Scheme(
+        "ilamb2018-iav",
+        {"bias": 1.0, "rmse": 2.0, "phase": 1.0, "iav": 1.0, "distribution": 1.0},
+        title="ILAMB as published, year-to-year variability counted too",
+    ),
     "ilamb3": Scheme(
         "ilamb3",
         {"bias": 1.0, "rmse": 1.0, "phase": 1.0, "distribution": 1.0},
         phase="months",
         uncertainty=True,
         second=True,
+        own=True,
         title="the package ilamb3",
     ),
     "vadose": Scheme(
@@ -174,23 +182,27 @@ def shift_days(state: State) -> np.ndarray:
     return np.where(whole & ~flat, shift, np.nan)
 
 
-def by_cell(state: State, the: Scheme, second: Second | None = None) -> dict[str, np.ndarray]:
+def by_cell(state: State, the: Scheme, second: Second | None = None, own: Own | None = None) -> dict[str, np.ndarray]:
     """Quantities and scores of every cell: `reference_mean`, `model_mean`, `bias`, `crmse`, `spread`, `shift` [d], ... and
-    `bias_score`, `rmse_score`, `phase_score`, `iav_score` (the last two errors by exp(); quantiles come later, by region)."""
+    `bias_score`, `rmse_score`, `phase_score`, `iav_score` (the last two errors by exp(); quantiles come later, by region).
+
+    With `own`, means, cycles and the reference's spread are those of each record by itself; errors stay those of common months."""
     total = state.total
-    mean = [np.where(np.isfinite(total), state.mean(k), np.nan) for k in (0, 1)]
-    spread = state.crms(0)
+    common = np.stack([np.where(np.isfinite(total), state.mean(k), np.nan) for k in (0, 1)])
+    mean, spread = (common, state.crms(0)) if own is None else (own.mean, own.spread)
     if state.steps == 1:
         spread = np.abs(mean[0])
     scorable = np.where(spread > LEAST_VARIATION * np.abs(mean[0]), spread, np.nan)
     bias, crmse = mean[1] - mean[0], state.crmse(basis=the.basis)
+    if own is not None:  # departures are from means of other months than those compared
+        crmse = np.hypot(crmse, (common[1] - mean[1]) - (common[0] - mean[0]))
     beyond = np.abs(bias)
     if the.uncertainty:
         beyond = np.maximum(beyond - state.error[0], 0.0)
         crmse_scored = _beyond(state, crmse, second, the)
     else:
         crmse_scored = crmse
-    shift = shift_days(state)
+    shift = shift_days(state) if own is None else own.months_late() * YEAR / MONTHS
     phase = phase_score(shift) if the.phase == "cosine" else phase_score_months(shift * MONTHS / YEAR)
     a, b, ab = state.departures()
     a, b = np.maximum(a, 0.0), np.maximum(b, 0.0)  # rounding of a record without departures
@@ -202,7 +214,7 @@ def by_cell(state: State, the: Scheme, second: Second | None = None) -> dict[str
         "reference_mean": mean[0], "model_mean": mean[1], "bias": bias, "crmse": crmse, "spread": spread, "shift": shift,
         "reference_iav": np.sqrt(a), "model_iav": np.sqrt(b), "anomaly_correlation": anomaly,
         "bias_beyond": beyond, "crmse_beyond": crmse_scored, "unscorable": np.where(np.isfinite(total), ~np.isfinite(scorable) * 1.0, np.nan),
-        "bias_score": bias_score(beyond, scorable), "rmse_score": rmse_score(crmse_scored, scorable if the.name != "ilamb3" else state.crms(0)),
+        "bias_score": bias_score(beyond, scorable), "rmse_score": rmse_score(crmse_scored, scorable if the.name != "ilamb3" else spread),
         "phase_score": phase, "iav_score": iav, "anomaly_score": np.clip(anomaly, 0.0, 1.0),
     }  # fmt: skip
     if second is not None:
@@ -244,21 +256,30 @@ def area_quantile(values: np.ndarray, weight: np.ndarray, q: float = 0.7) -> flo
     return float(values[use][order][np.searchsorted(share, q * share[-1])])
 
 
-def space_statistics(reference: np.ndarray, model: np.ndarray, weight: np.ndarray | None) -> tuple[float, float]:
-    """Ratio of standard deviations and correlation of two fields over their common cells, area-weighted when weights are given."""
-    use = np.isfinite(reference) & np.isfinite(model)
-    if weight is not None:
-        use &= weight > 0
+def space_statistics(
+    reference: np.ndarray, model: np.ndarray, weight: np.ndarray | None, *, own: bool = False
+) -> tuple[float, float]:
+    """Ratio of standard deviations and correlation of two fields over their common cells, area-weighted when weights are given.
+
+    With `own`, each standard deviation is over all cells that the field has."""
+    w = np.ones(reference.size) if weight is None else weight
+    use = np.isfinite(reference) & np.isfinite(model) & (w > 0)
     if use.sum() < 3:
         return np.nan, np.nan
-    x, y = reference[use], model[use]
-    w = np.ones(x.size) if weight is None else weight[use]
-    w = w / w.sum()
-    dx, dy = x - (w * x).sum(), y - (w * y).sum()
-    sx, sy = np.sqrt((w * dx**2).sum()), np.sqrt((w * dy**2).sum())
+    (dx, sx), (dy, sy) = _departures(reference, use, w), _departures(model, use, w)
     if sx <= 0 or sy <= 0:
         return np.nan, np.nan
-    return float(sy / sx), float(np.clip((w * dx * dy).sum() / (sx * sy), -1, 1))
+    r = float(np.clip((w[use] * dx * dy).sum() / w[use].sum() / (sx * sy), -1, 1))
+    if own:
+        sx, sy = (_departures(f, np.isfinite(f) & (w > 0), w)[1] for f in (reference, model))
+    return float(sy / sx), r
+
+
+def _departures(field: np.ndarray, use: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:
+    """Departures of some cells of a field from their weighted mean, and their standard deviation."""
+    x, w = field[use], weight[use] / weight[use].sum()
+    d = x - (w * x).sum()
+    return d, float(np.sqrt((w * d**2).sum()))
 
 
 def by_region(
@@ -292,9 +313,9 @@ def by_region(
     for name in ("phase", "iav", "anomaly", "memory"):
         if f"{name}_score" in maps:
             out[name] = area_mean(maps[f"{name}_score"], w if the.name == "ilamb3" else held, inside)
-    use = np.where(inside, maps["reference_mean"], np.nan)
+    theirs, ours = (np.where(inside, maps[name], np.nan) for name in ("reference_mean", "model_mean"))
     drawn = weight if weight is not None and not the.weighted_space else None
-    ratio, r = space_statistics(use, maps["model_mean"], w if the.weighted_space else _presence(drawn, cells))
+    ratio, r = space_statistics(theirs, ours, w if the.weighted_space else _presence(drawn, cells), own=the.own)
     out["distribution"] = float(distribution_score(ratio, r)) if np.isfinite(ratio) and ratio > 0 else np.nan
     out["coverage"] = coverage(state, w, inside)
     if histogram is not None:

@@ -9,6 +9,7 @@ import xarray as xr
 from numba import njit
 
 from vadose.benchmark.cells import Cells
+from vadose.benchmark.own import Own
 from vadose.benchmark.state import Axis, State, in_blocks
 
 BINS = 25
@@ -65,9 +66,10 @@ def measure_again(
     regions: np.ndarray,
     *,
     error: xr.DataArray | None = None,
+    own: Own | None = None,
     bins: int = BINS,
 ) -> Second:
-    """The second pass; `regions` (region, cell) says which cells belong where."""
+    """The second pass; `regions` (region, cell) says which cells belong where. Errors are centered on the means of `own` where given."""
     known = np.isfinite(state.total)
     lows, steps = np.zeros(len(regions)), np.zeros(len(regions))
     for r, inside in enumerate(regions):
@@ -75,7 +77,7 @@ def measure_again(
         if here.any():
             lows[r], high = state.low[:, here].min(), state.high[:, here].max()
             steps[r] = (high - lows[r]) / bins * (1 + 1e-9)
-    mean = np.stack([state.mean(0), state.mean(1)])
+    mean = np.stack([state.mean(0), state.mean(1)]) if own is None else own.mean
     last, lag = np.full((2, cells.size), np.nan), np.zeros((2, cells.size))
     pairs, beyond, hist = np.zeros(cells.size), np.zeros(cells.size), np.zeros((len(regions), 2, bins))
     for part, (a, b, u) in in_blocks(reference, other, error, axis):

@@ -370,8 +370,8 @@ def _engine(tables) -> str:
             f'<h3>{escape(str(page))}, against {escape(str(reference))}</h3><div class="table" tabindex="0"><table><thead><tr><th>model</th><th class="t">score</th><th>vadose</th><th>ilamb3</th><th>difference</th></tr></thead><tbody>{rows}</tbody></table></div>'
         )
     return (
-        f'<section id="engine"><h2>Beside ilamb3</h2><p>The same monthly records through ilamb3 {escape(e.version.iloc[0])} and through the scheme <code>ilamb3</code> of vadose. Where a reference has gaps the two differ: '
-        f"vadose takes from the model only the months that the reference has in a cell, ilamb3 takes all of them.</p>{''.join(parts)}</section>"
+        f'<section id="engine"><h2>Beside ilamb3</h2><p>The same monthly records through ilamb3 {escape(e.version.iloc[0])} and through the scheme <code>ilamb3</code> of vadose, both over all months that each '
+        f"record has. The other schemes take only what both records have.</p>{''.join(parts)}</section>"
     )
 
 
