@@ -32,10 +32,24 @@ def execute(source: Path, *, timeout: int = 600):
     ).execute()
     for cell in notebook.cells:
         cell.get("metadata", {}).pop("execution", None)
-        for output in cell.get("outputs", []):
-            if output["output_type"] == "stream":
-                output["text"] = as_shown(output["text"])
+        if "outputs" in cell:
+            cell["outputs"] = tidied(cell["outputs"])
     return notebook
+
+
+def tidied(outputs: list) -> list:
+    """`outputs` with neighboring pieces of one stream joined (a progress bar sends hundreds), each as it is shown."""
+    joined: list = []
+    for output in outputs:
+        before = joined[-1] if joined else {}
+        if output["output_type"] == before.get("output_type") == "stream" and output["name"] == before["name"]:
+            before["text"] += output["text"]
+        else:
+            joined.append(output)
+    for output in joined:
+        if output["output_type"] == "stream":
+            output["text"] = as_shown(output["text"])
+    return joined
 
 
 def as_shown(text: str) -> str:

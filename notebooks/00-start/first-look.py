@@ -55,13 +55,12 @@ products = {
     "land model": "demo-gldas",
     "the truth": "demo-truth",
 }
-data = {
-    title: vadose.open(name, time=period, bbox=(-104, 34, -84, 56)).soil_moisture for title, name in products.items()
-}
+opened = {title: vadose.open(name, time=period, bbox=(-104, 34, -84, 56)) for title, name in products.items()}
+data = {title: dataset.soil_moisture for title, dataset in opened.items()}
 pd.DataFrame(
     {
         title: {
-            "layer [m]": f"{0:g} to {2 * float(a.depth):.2f}",
+            "layer [m]": "{:g} to {:g}".format(*opened[title].depth_bnds.values.ravel().round(3)),
             "grid": " x ".join(str(n) for n in a.shape[1:]),
             "days": a.shape[0],
             "MB": round(a.nbytes / 1e6, 1),
@@ -85,17 +84,18 @@ summer = dict(zip(data, workers.client.gather(summer), strict=True))
 figure, axes = plt.subplots(1, 5, figsize=(14, 4.2), sharey=True, layout="constrained")
 for axis, (title, mean) in zip(axes, summer.items(), strict=True):
     mean = mean.squeeze()
-    picture = axis.pcolormesh(mean.lon, mean.lat, mean, cmap="YlGnBu", vmin=0.02, vmax=0.35, shading="nearest")
+    picture = axis.pcolormesh(mean.lon, mean.lat, mean, cmap="YlGnBu", vmin=0.02, vmax=0.45, shading="nearest")
     axis.set(title=title, xlabel="longitude [°E]")
 axes[0].set_ylabel("latitude [°N]")
 figure.colorbar(picture, ax=axes, label="soil moisture, May to September 2018 [m³ m⁻³]", shrink=0.9)
 plt.show()
 
 # %% [markdown]
-# They agree that the west is dry, and disagree by how much. How far is each from the truth?
+# They agree that the west is dry, and disagree by how much. How far is each from the truth? The table compares means over
+# the region, day by day: their bias, and what remains without it.
 
 # %%
-# The microwave grids differ; compare where everybody looks, as regional means of one day.
+# The grids differ, so compare regional means; each is over the cells that the product saw on that day.
 by_day = dask.compute(*[a.mean([d for d in a.dims if d != "time"]) for a in data.values()])
 series = pd.DataFrame({title: s.to_series() for title, s in zip(data, by_day, strict=True)})
 error = series.drop(columns="the truth").sub(series["the truth"], axis=0)
@@ -106,7 +106,7 @@ figure, axis = plt.subplots(figsize=(9, 3.6), layout="constrained")
 styles = dict(zip(series.columns, ["#0072B2", "#56B4E9", "#D55E00", "#E69F00", "black"], strict=True))
 for title in series:
     axis.plot(series.index, series[title], color=styles[title], lw=2 if title == "the truth" else 1.3, label=title)
-axis.set(ylabel="soil moisture [m³ m⁻³]", title="Regional mean of what each product sees")
+axis.set(ylabel="soil moisture [m³ m⁻³]", title="Mean over the region of what each product sees on each day")
 axis.legend(ncol=3, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.12))
 plt.show()
 

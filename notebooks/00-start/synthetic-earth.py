@@ -17,6 +17,7 @@
 
 # %%
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -79,12 +80,13 @@ for name, data in seen.items():
     series = data.soil_moisture.sel(**place).sel(time="2017")
     title = observe.ERRORS[name].title
     axis.plot(series.time, series, "." if satellite else "-", ms=4, lw=1.2, color=colors[name], label=title)
-for axis, title in ((above, "satellites"), (below, "models")):
+for axis, title in ((above, "satellites at 41.25 °N, 89.25 °W"), (below, "models at the same place")):
     axis.plot(
         top.time.sel(time="2017"), top.sel(**place).sel(time="2017"), color="black", lw=1.4, label="truth, 0-5 cm"
     )
     axis.set(ylabel="soil moisture (m³ m⁻³)", title=title)
     axis.legend(ncol=4, fontsize=8, loc="upper right")
+plt.show()
 
 # %% [markdown]
 # ## How wrong is each?
@@ -104,7 +106,7 @@ for name, data in seen.items():
         "days with a value (%)": 100 * float(data.soil_moisture.notnull().mean()),
         "n": int(data.soil_moisture.count()),
     }
-pd.DataFrame(rows).T.round(3)
+pd.DataFrame(rows).T.round(3).astype({"n": int})
 
 # %% [markdown]
 # ## Who is wrong together?
@@ -112,17 +114,19 @@ pd.DataFrame(rows).T.round(3)
 # land model, driven by the same rain errors, do not.
 
 # %%
-names = list(errors)
-table = pd.DataFrame([[float(xr.corr(errors[a], errors[b])) for b in names] for a in names], index=names, columns=names)
-fig, axis = plt.subplots(figsize=(5.6, 4.6), layout="constrained")
+names = [observe.ERRORS[n].title for n in errors]
+pairs = np.array([[float(xr.corr(a, b)) for b in errors.values()] for a in errors.values()])
+table = pd.DataFrame(pairs.round(2) + 0.0, index=names, columns=names)  # + 0.0: no "-0.00"
+fig, axis = plt.subplots(figsize=(7, 5), layout="constrained")
 image = axis.imshow(table, cmap="RdBu_r", vmin=-1, vmax=1)
 axis.set_xticks(range(len(names)), names, rotation=30, ha="right")
 axis.set_yticks(range(len(names)), names)
 for i, a in enumerate(names):
     for j, b in enumerate(names):
         axis.text(j, i, f"{table.loc[a, b]:.2f}", ha="center", va="center", color="white" if i == j else "black")
-axis.set_title("correlation of errors")
+axis.set_title("Correlation of errors")
 fig.colorbar(image, label="correlation (1)")
+plt.show()
 
 # %% [markdown]
 # ## What next

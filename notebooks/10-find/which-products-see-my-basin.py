@@ -65,10 +65,11 @@ for y, (_, row) in enumerate(rows.iterrows()):
     axes.barh(y, row["last"] - row["first"], left=row["first"], color=colors[row.kind], height=0.65)
 axes.set_yticks(range(len(rows)), [f"{name}  ({row.kind})" for name, row in rows.iterrows()], fontsize=8)
 axes.axvspan(pd.Timestamp("2015-03-31"), pd.Timestamp("2022-12-31"), color="0.6", alpha=0.2, lw=0)
-axes.text(pd.Timestamp("2015-06-30"), len(rows) - 0.3, "2015-2022", fontsize=8, va="bottom")
+axes.text(pd.Timestamp("2019-02-15"), len(rows) - 0.3, "2015-2022", fontsize=8, ha="center", va="bottom")
+axes.set_ylim(-0.7, len(rows) + 0.7)
 axes.set_xlim(pd.Timestamp("1940-01-01"), today)
 axes.xaxis.set_major_formatter(mdates.DateFormatter("%Y"))
-axes.set_xlabel("year")
+axes.set_xlabel("year (the Earth system models begin in 1850)")
 axes.set_title("Products with soil moisture over the basin, by what measures it")
 plt.show()
 

@@ -42,11 +42,13 @@ morning = harmonize.at_points(satellite, network.lat, network.lon).isel(station=
 axis.plot(morning.time, morning, "o", color=ORANGE, label="satellite, 0-5 cm")
 axis.set(ylabel="soil moisture (m³ m⁻³)", title="What a comparison starts from")
 axis.legend(fontsize=8)
+plt.show()
 
 # %% [markdown]
 # ## Layer
-# Sensors become a profile, a profile becomes a layer. A target below the last sensor is refused rather than guessed; `coverage` says how much of
-# a target the layers hold. The standard error follows, with errors of neighboring depths taken as related.
+# Sensors become a profile, a profile becomes a layer. A target far below the last sensor (0-100 cm here, with the last sensor
+# at 50 cm) is refused rather than guessed; `coverage` says how much of a target the layers hold. The standard error follows,
+# with errors of neighboring depths taken as related.
 
 # %%
 moist = network.soil_moisture.rename(sensor_depth="depth").astype(float)
@@ -92,6 +94,7 @@ for values, color, label in (
 axis.axhline(0, color=GREY, lw=0.8)
 axis.set(ylabel="soil temperature (°C)", title="Three meanings of 'the temperature of the day'")
 axis.legend(fontsize=8)
+plt.show()
 
 # %% [markdown]
 # ## Cell
@@ -129,11 +132,13 @@ for axis, (field, title) in zip(axes, panels, strict=True):
     shape = axis.pcolormesh(field.lon, field.lat, field, cmap="viridis", vmin=0.05, vmax=0.45, shading="nearest")
     axis.set(title=title, xlabel="longitude (°E)")
 axes[0].set_ylabel("latitude (°N)")
-fig.colorbar(shape, ax=axes, label="soil moisture (m³ m⁻³)")
+fig.colorbar(shape, ax=axes, label="soil moisture (m³ m⁻³)", extend="both")
+plt.show()
 
 # %% [markdown]
 # ## Level
-# Absolute levels of products are not comparable; their ranks are. Parameters are fitted in one year and used in the other, so the gain is real.
+# Absolute levels of products are not comparable; their ranks are. Parameters are fitted in one year and used in the other, so
+# the gain is real. The last line compares departures from a 61-day mean: no level and no season is left, only wetting and drying.
 
 # %%
 daily = harmonize.daily_mean(
@@ -171,7 +176,7 @@ scores["anomalies"] = {
     "stations": int(score.pearson.notnull().sum()),
 }
 worth = pd.DataFrame(scores).T
-worth.round(3).rename_axis("median station, 2018")
+worth.round(3).astype({"stations": int}).rename_axis("median station, 2018")
 
 # %%
 fig, axis = plt.subplots(figsize=(8.5, 3.6), layout="constrained")
@@ -191,6 +196,7 @@ axis.set(
     title="What bringing to one level is worth in a year it was not fitted on",
 )
 axis.legend(fontsize=8)
+plt.show()
 
 # %% [markdown]
 # Most of the difference was level: a point is not a cell. What remains is noise of the satellite and what the point sees and the cell does not; no
