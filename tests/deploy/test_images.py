@@ -239,6 +239,31 @@ def test_three_lines_add_a_package_on_notebook_and_worker(notebook, tmp_path):
         shell(f"$engine rmi -f {image}", check=False)
 
 
+def test_of_old_builds_the_newest_stays_and_one_in_use(tmp_path):
+    """What images/build does when it has made a new image, with images of one file: four builds, the oldest with a container."""
+    name = f"tiny-{os.getpid()}"
+    builds = [f"localhost/vadose-{name}:{n}" for n in range(4)]
+    forget = 'say() { echo "$@" >&2; }; eval "$(sed -n \'/^forget() {/,/^}/p\' images/build)"; exec 7>/dev/null'
+    try:
+        for n, image in enumerate(builds):
+            (tmp_path / "which").write_text(str(n))
+            shell(f"tar -C {tmp_path} -cf {tmp_path}/{n}.tar which; $engine import -q {tmp_path}/{n}.tar {image}")
+            time.sleep(1.1)  # podman tells ages in whole seconds
+        shell(
+            f"$engine tag {builds[3]} localhost/vadose-{name}:dev; $engine create --name vadose-{name} {builds[0]} /which"
+        )
+        said = shell(f"{forget}; forget {name} {builds[3]}").stderr
+        assert f"forgot {builds[1]}" in said
+        there = shell(
+            f"$engine images --filter reference=localhost/vadose-{name} --format '{{{{.Tag}}}}'"
+        ).stdout.split()
+        assert sorted(there) == ["0", "2", "3", "dev"], said
+    finally:
+        shell(
+            f"$engine rm -f vadose-{name}; $engine rmi -f {' '.join(builds)} localhost/vadose-{name}:dev", check=False
+        )
+
+
 @pytest.mark.parametrize("name", ["benchmark", "ml"])
 def test_other_images_pass_their_own_tests(name):
     if name not in MORE:
