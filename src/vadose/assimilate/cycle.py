@@ -1,6 +1,7 @@
 """Forecast and analysis over a season: the two-layer bucket as an ensemble, corrected where something was observed (M-T1.5).
 
-The loop itself is compiled (`vadose.assimilate.kernel`); here are its words: dims, units, options, and the Dataset it gives.
+The loop itself is compiled (`vadose.assimilate.kernel` cell by cell, `vadose.assimilate.field` with neighbors); here are its words: dims,
+units, options, and the Dataset it gives.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import numpy as np
 import xarray as xr
 
 from vadose import cf, units
-from vadose.assimilate import kernel
+from vadose.assimilate import cell, field, kernel, spread
+from vadose.assimilate.inflation import Adaptive, Relax
+from vadose.assimilate.localization import Neighbors, grid_of, weights
 from vadose.errors import DimensionError, TimeAxisError, VadoseInputError, unknown_name
 from vadose.physics import bucket
 
 METHODS = {
-    "open_loop": kernel.OPEN_LOOP, "etkf": kernel.SQUARE_ROOT, "ensrf": kernel.SQUARE_ROOT, "enkf": kernel.STOCHASTIC, "particle": kernel.PARTICLE,
+    "open_loop": cell.OPEN_LOOP, "etkf": cell.SQUARE_ROOT, "ensrf": cell.SQUARE_ROOT, "enkf": cell.STOCHASTIC, "particle": cell.PARTICLE,
 }  # fmt: skip
 FLAGS = ("collapsed", "bounded", "frozen")
 FEWEST_ERROR = 1e-4  # m3 m-3
@@ -51,7 +54,8 @@ def run(
     members: int = 50,
     lag: int = 0,
     perturbation: Perturbation | None = None,
-    inflation: float = 1.02,
+    inflation: float | Relax | Adaptive = 1.02,
+    localization: Neighbors | None = None,
     operator: tuple[tuple[float, float], tuple[float, float]] = ((1.0, 0.0), (0.0, 1.0)),
     initial: xr.DataArray | tuple[float, float] | None = None,
     initial_sd: float = 0.03,
@@ -64,7 +68,7 @@ def run(
     seed: int = 0,
     **parameters: xr.DataArray | float,
 ) -> xr.Dataset:
-    """Assimilate soil moisture into the two-layer bucket, cell by cell.
+    """Assimilate soil moisture into the two-layer bucket, cell by cell or, with `localization`, with the cells around.
 
     Parameters
     ----------
@@ -76,6 +80,12 @@ def run(
         (observations only give innovations).
     members : ensemble size; the mean and 90 % interval of all come out.
     lag : days that an observation may correct backwards (fixed-lag smoother); 0 filters.
+    inflation : how the spread is kept from shrinking too far: a factor of at least 1 on the anomalies before every analysis, or
+        `inflation.Relax()` (towards the forecast's spread), or `inflation.Adaptive()` (what the innovations ask for). Particles have
+        their `jitter` instead.
+    localization : `localization.Neighbors(radius)` on a grid (lat and lon, or y and x in m), for the square-root filters: observations
+        of neighbors count too, less with distance. None (default) keeps cells apart, which is fastest and right where errors of
+        neighbors have nothing in common.
     operator : what observation k sees of layers 1 and 2; ((1, 0), (.05, .95)) for a surface and a 0-1 m probe.
     initial, initial_sd : soil moisture of both layers at the start (field capacity by default) and its standard deviation.
     parameter_sd : spread of field capacity [m3 m-3], log10 of conductivity, infiltration shape between members.
@@ -88,8 +98,14 @@ def run(
     Dataset: `soil_moisture` (time, depth, ...) and its `_standard_error`, `_q05`, `_q95`; `evapotranspiration_flux`,
     `runoff_flux`, `drainage_flux`, `water_flux` (rain and irrigation that reached the members), `increment_flux`: what the
     analysis and the model error added, so that d(storage) = water - ET - runoff - drainage + increment for lag 0;
-    `innovation` and `innovation_standard_error` (time, observation, ...), `irrigation_flux`, `irrigation_chance` (of more
-    than 1 mm), `bias`, and `soil_moisture_flag`. Lazy in, lazy out; the same whatever the chunks.
+    `innovation` and `innovation_standard_error` (time, observation, ...; inflation included), `inflation_factor` (time, depth, ...; NaN without
+    analysis), `irrigation_flux`, `irrigation_chance` (of more than 1 mm), `bias`, and `soil_moisture_flag`. Lazy in, lazy out; the same
+    whatever the chunks (with `localization` the grid becomes one chunk, since neighbors meet every day).
+
+    Raises
+    ------
+    NotFoundError (unknown method), VadoseInputError (errors that are not positive, options that contradict each other),
+    DimensionError, TimeAxisError, UnitsError.
 
     Surface observations need not help the root zone where only drainage connects the layers and the rain is good: in a
     twin with well-known rain the root-zone error rose by 7 % on average. Look at the innovations and an open loop.
@@ -98,6 +114,7 @@ def run(
         raise unknown_name("filter", method, METHODS)
     if members < 2:
         raise VadoseInputError(f"an ensemble needs at least 2 members, got {members}")
+    rule, numbers = _inflation(inflation, method)
     for array in (precipitation, potential_evaporation):
         cf.check_time(array)
     rain = units.convert(precipitation, "mm d-1")
@@ -108,6 +125,9 @@ def run(
         )
     rain, demand = xr.align(rain, demand, join="exact")
     like = xr.broadcast(rain, demand)[0].transpose(..., "time")
+    grid = None if localization is None else _grid(localization, like, method)
+    if grid is not None:
+        like = like.transpose(*grid, "time")
     seen, variance = _observations(like, observation, standard_error)
     soil = bucket._complete(parameters)
     start = initial if initial is not None else (soil["field_capacity"], soil["field_capacity"])
@@ -118,22 +138,58 @@ def run(
     options = {
         "operator": np.asarray(operator, float), "start_sd": float(initial_sd), "parameter_sd": np.asarray(parameter_sd, float),
         "depths": (depths[0] * 1000.0, depths[1] * 1000.0), "members": members, "method": METHODS[method], "lag": lag,
-        "noise": noise, "inflation": float(inflation), "jitter": float(jitter), "want": intervals,
+        "noise": noise, "rule": rule, "inflation": numbers, "jitter": float(jitter), "want": intervals, "near": None,
     }  # fmt: skip
     fields = [
         v if isinstance(v, xr.DataArray) else xr.full_like(still, float(v))
         for v in (*pair, *(soil[n] for n in bucket.PARAMETERS))
     ]
     arrays = [like, demand, *flags, *seen, *variance, _keys(still, seed), *fields]
+    whole: list[str] = []  # dims that the kernel sees whole, besides time
+    if grid is not None and localization is not None:
+        whole = list(grid)
+        rows, columns = (like[d].values for d in grid)
+        options["near"] = weights(rows, columns, localization, degrees=grid == ("lat", "lon"))
+        arrays = [_full(a, like if "time" in a.dims else still) for a in arrays]
     if any(a.chunks is not None for a in arrays):
-        arrays = [a.chunk(time=-1) if "time" in a.dims and a.chunks is not None else a for a in arrays]
-    core = [["time"]] * 8 + [[]] * (len(arrays) - 8)
+        one = {*whole, "time"}
+        arrays = [a.chunk({d: -1 for d in a.dims if d in one}) if a.chunks is not None else a for a in arrays]
+    core = [[*whole, "time"]] * 8 + [whole] * (len(arrays) - 8)
     states, fluxes = xr.apply_ufunc(
-        _kernel, *arrays, kwargs=options, input_core_dims=core, output_core_dims=[["time", "state"], ["time", "flux"]],
+        _kernel, *arrays, kwargs=options, input_core_dims=core,
+        output_core_dims=[[*whole, "time", "state"], [*whole, "time", "flux"]],
         dask="parallelized", output_dtypes=[float, float], join="override",
-        dask_gufunc_kwargs={"output_sizes": {"state": len(kernel.STATES), "flux": len(kernel.FLUXES)}, "allow_rechunk": True},
+        dask_gufunc_kwargs={"output_sizes": {"state": len(cell.STATES), "flux": len(cell.FLUXES)}, "allow_rechunk": True},
     )  # fmt: skip
     return _dataset(states, fluxes, precipitation, depths, method, members, lag)
+
+
+def _inflation(inflation: float | Relax | Adaptive, method: str) -> tuple[int, tuple[float, float, float]]:
+    """The rule and its numbers, as `kernel.run` wants them."""
+    if isinstance(inflation, Relax | Adaptive) and method == "particle":
+        raise VadoseInputError(f"particles are not inflated, got {inflation}; pass jitter, or another method")
+    if isinstance(inflation, Relax):
+        return spread.RELAX, (float(inflation.share), 1.0, 1.0)
+    if isinstance(inflation, Adaptive):
+        return spread.ADAPT, (float(inflation.memory), float(inflation.limits[0]), float(inflation.limits[1]))
+    if (
+        isinstance(inflation, bool)
+        or not isinstance(inflation, int | float | np.number)
+        or not 1.0 <= inflation < np.inf
+    ):
+        raise VadoseInputError(
+            f"inflation must be a factor of at least 1 (1.02 widens by 2 %), inflation.Relax() or inflation.Adaptive(); got {inflation!r}"
+        )
+    return spread.MULTIPLY, (float(inflation), 1.0, 1.0)
+
+
+def _grid(localization: Neighbors, like: xr.DataArray, method: str) -> tuple[str, str]:
+    """Rows and columns of the grid on which neighbors meet."""
+    if not isinstance(localization, Neighbors):
+        raise VadoseInputError(f"localization must be localization.Neighbors(radius=...) or None, got {localization!r}")
+    if METHODS[method] != cell.SQUARE_ROOT:
+        raise VadoseInputError(f"localization needs a square-root filter (etkf or ensrf), got {method!r}")
+    return grid_of(like)
 
 
 def _observations(like, observation, standard_error):
@@ -174,6 +230,11 @@ def _observations(like, observation, standard_error):
     if len(seen) == 2 and "depth" not in values.dims:
         seen, error = [seen[0], nothing], [error[0], nothing]
     return tuple(seen), tuple(e**2 for e in error)
+
+
+def _full(array: xr.DataArray, like: xr.DataArray) -> xr.DataArray:
+    """With all dims of `like`, by position as without a grid."""
+    return array.expand_dims({d: like.sizes[d] for d in like.dims if d not in array.dims}).transpose(*like.dims)
 
 
 def _mask(mask: xr.DataArray | None, like: xr.DataArray) -> xr.DataArray:
@@ -222,38 +283,47 @@ def _kernel(
     method,
     lag,
     noise,
+    rule,
     inflation,
     jitter,
     want,
+    near,
 ):
     """Arrays (..., time) and (...) -> (..., time, state) and (..., time, flux)."""
     shape = np.broadcast_shapes(rain.shape, demand.shape)
     days = shape[-1]
 
-    def wide(a, kind=float):
-        return np.ascontiguousarray(np.broadcast_to(a, shape).reshape(-1, days), dtype=kind)
+    def wide(a, kind=float):  # copies: views would be read-only, another type to the compiler
+        return np.array(np.broadcast_to(a, shape), dtype=kind, order="C").reshape(-1, days)
 
     def still(a, kind=float):
-        return np.ascontiguousarray(np.broadcast_to(a, shape[:-1]).reshape(-1), dtype=kind)
+        return np.array(np.broadcast_to(a, shape[:-1]), dtype=kind, order="C").reshape(-1)
 
     p, e = wide(rain), wide(demand)
     observed = np.stack([wide(y1), wide(y2)], axis=-1)
     variance = np.stack([wide(r1), wide(r2)], axis=-1)
     observed = np.where(variance > 0, observed, np.nan)
-    states = np.full((p.shape[0], days, len(kernel.STATES)), np.nan)
-    fluxes = np.full((p.shape[0], days, len(kernel.FLUXES)), np.nan)
-    ground = np.stack([still(s) for s in soil], axis=-1)
+    states = np.full((p.shape[0], days, len(cell.STATES)), np.nan)
+    fluxes = np.full((p.shape[0], days, len(cell.FLUXES)), np.nan)
+    names = list(bucket.PARAMETERS)
+    ground = np.stack([still(soil[names.index(n)]) for n in cell.SOIL], axis=-1)
     start = np.stack([still(first), still(second)], axis=-1)
     good = np.isfinite(p).all(1) & np.isfinite(e).all(1) & np.isfinite(ground).all(1) & np.isfinite(start).all(1)
-    if good.any():
-        i = np.flatnonzero(good)
-        out = np.empty((i.size, *states.shape[1:])), np.empty((i.size, *fluxes.shape[1:]))
-        order = [list(bucket.PARAMETERS).index(n) for n in ("porosity", "field_capacity", "wilting_point", "critical_point", "conductivity", "exponent", "residual", "infiltration_shape", "surface_share")]  # fmt: skip
-        kernel.run(
-            p[i], e[i], wide(frozen, bool)[i], wide(irrigated, bool)[i], observed[i], variance[i], operator,
-            still(key, np.uint64)[i], start[i], start_sd, ground[i][:, order], parameter_sd, depths[0], depths[1], members, method,
-            lag, noise, inflation, jitter, want, out[0], out[1],
+    masks, keys = (wide(frozen, bool), wide(irrigated, bool)), still(key, np.uint64)
+    rest = (start_sd, ground, parameter_sd, *depths, members, method, lag, noise, rule, inflation)
+    if near is not None:
+        field.run(
+            p, e, *masks, observed, variance, operator, keys, start, *rest, near["near"], near["share"], near["down"], near["across"],
+            good, want, states, fluxes,
         )  # type: ignore[call-arg]  # fmt: skip
+    elif good.all():
+        kernel.run(p, e, *masks, observed, variance, operator, keys, start, *rest, jitter, want, states, fluxes)  # type: ignore[call-arg]
+    elif good.any():
+        i = np.flatnonzero(good)
+        out = states[i], fluxes[i]
+        each = (a[i] for a in (p, e, *masks, observed, variance))
+        rest = (start_sd, ground[i], *rest[2:])
+        kernel.run(*each, operator, keys[i], start[i], *rest, jitter, want, *out)  # type: ignore[call-arg]
         states[i], fluxes[i] = out
     return states.reshape(*shape, -1), fluxes.reshape(*shape, -1)
 
@@ -289,6 +359,9 @@ def _dataset(states, fluxes, like, depths, method, members, lag) -> xr.Dataset:
     )
     out["bias"] = one(states, "state", 10).assign_attrs(
         units="m3 m-3", long_name="estimated bias of the surface observation"
+    )
+    out["inflation_factor"] = pair(fluxes, "flux", 10).assign_attrs(
+        units="1", long_name="factor of the ensemble's anomalies at the analysis"
     )
     for name, first in (("innovation", 5), ("innovation_standard_error", 7)):
         out[name] = pair(fluxes, "flux", first, "observation").assign_attrs(

@@ -1,12 +1,50 @@
 """Spread for ensembles that trust themselves too much: multiplicative, relaxation to the prior, adaptive.
 
+`Relax` and `Adaptive` are values for `inflation=` of `vadose.assimilate.run` (a number there multiplies); the functions do the same
+to any ensemble.
+
 Anderson and Anderson 1999, doi:10.1175/1520-0493(1999)127<2741:AMCIOT>2.0.CO;2; Whitaker and Hamill 2012,
 doi:10.1175/MWR-D-11-00276.1 (relaxation to prior spread); Desroziers et al. 2005, doi:10.1256/qj.05.108 (innovations).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+
+from vadose.errors import VadoseInputError
+
+
+@dataclass(frozen=True)
+class Relax:
+    """After the analysis, spread drawn back towards the forecast's by `share`, 0 to 1 (see `relax`)."""
+
+    share: float = 0.7
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.share <= 1.0:
+            raise VadoseInputError(f"share of the forecast's spread that is restored must be 0 to 1, got {self.share}")
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """Before the analysis, the factor that a cell's own innovations ask for (see `adaptive_factor`).
+
+    Innovations are forgotten with the time scale of `memory` observations, and the factor starts as if that many had found
+    nothing wrong; it stays within `limits`. It cannot tell a small spread from a small `standard_error` of the observation: where the
+    latter is told too small, the ensemble is widened for it.
+    """
+
+    memory: float = 30.0
+    limits: tuple[float, float] = (1.0, 3.0)
+
+    def __post_init__(self) -> None:
+        low, high = self.limits
+        if not self.memory >= 2:
+            raise VadoseInputError(f"memory must be 2 observations or more, got {self.memory}; 10 to 100 are usual")
+        if not 0 < low <= high:
+            raise VadoseInputError(f"limits of the factor must be positive and in order, got {self.limits}")
 
 
 def multiply(ensemble: np.ndarray, factor: float = 1.02) -> np.ndarray:
