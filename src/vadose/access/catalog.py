@@ -30,6 +30,14 @@ KEYS = {
     "token": "token of the archive (free)",
     "login": "registration, own download",
 }
+#: How a collection comes to open (`way` of its facts) -> in words.
+WAYS = {
+    "opens": "opens as it is",
+    "store": "opens as it is",
+    "index": "opens after `vadose catalog build`: files are indexed where they lie",
+    "download": "opens after `vadose catalog build --source FOLDER`: your own download",
+    "described": "described only",
+}
 #: Columns of a search that come from a collection's facts.
 FACTS = {"kind": "sensor", "spacing": "spacing", "cadence": "cadence", "latency": "latency"}
 
@@ -140,6 +148,28 @@ def access_rule(collection: dict[str, Any]) -> str:
     rule = how.get("store", {})
     words = KEYS.get(rule.get("auth", "environment"), "")
     return f"{words}; reading is billed to you" if rule.get("requester_pays") else words
+
+
+def opens(collection: dict[str, Any], files: int) -> bool:
+    """Whether a collection opens as it stands: a store, references, or files that are indexed."""
+    assets = collection.get("assets", {})
+    how: dict[str, Any] = next((a["vadose:open"] for a in assets.values() if "vadose:open" in a), {})
+    return bool(files or how.get("eras") or how.get("references") or how.get("reader") in ("zarr", "icechunk"))
+
+
+def way_of(collection: dict[str, Any], files: int) -> str:
+    """`opens`, or what a collection needs first: `index`, `download`; `described` where it can only be read about."""
+    if opens(collection, files):
+        return "opens"
+    return str(collection.get("vadose:facts", {}).get("way", "index"))
+
+
+def how_to_open(identifier: str, way: str) -> str:
+    """What to type."""
+    if way == "opens":
+        return f'vadose.open("{identifier}")'
+    end = {"index": "", "download": " --source FOLDER"}.get(way)
+    return f"vadose catalog show {identifier}" if end is None else f"vadose catalog build {identifier}{end}"
 
 
 def license_of(collection: dict[str, Any]) -> tuple[str, str]:

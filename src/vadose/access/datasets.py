@@ -81,6 +81,7 @@ def collection(identifier: str) -> dict[str, Any]:
             "confidence": entry["confidence"],
             "verified_on": entry.get("verified_on"),
             "scheme": entry["scheme"],
+            "way": way(entry),
         },
         "assets": {
             "data": {
@@ -110,6 +111,16 @@ def collection(identifier: str) -> dict[str, Any]:
         out["assets"]["data"]["storage:refs"] = [entry["scheme"]]
     _cite(out, entry)
     return out
+
+
+def way(entry: dict[str, Any]) -> str:
+    """How a row comes to open: `store` as it is, `index` after its files were indexed where they lie, `download` after one's own
+    copy was, or `described` only.
+    """
+    if entry["reader"] in ("zarr", "icechunk"):
+        return "store"
+    steps = entry.get("build")
+    return "described" if steps is None else ("index" if steps.get("source") else "download")
 
 
 def opening(entry: dict[str, Any], scheme: dict[str, Any]) -> dict[str, Any]:
@@ -181,7 +192,7 @@ def _keep_what_was_built(folder: Path, entry: dict[str, Any]) -> None:
     before = json.loads(old.read_text())
     how = before.get("assets", {}).get("data", {}).get("vadose:open", {})
     mine = entry["assets"]["data"]["vadose:open"]
-    for key in ("eras", "series", "references", "locations", "chunks", "join", "alike", "dims", "time_of"):
+    for key in ("eras", "series", "references", "locations", "chunks", "join", "alike", "dims", "grid", "time_of"):
         if key in how:
             mine[key] = how[key]
     if "eras" in how or "join" in how:

@@ -84,7 +84,7 @@ def made(found: Iterable[Stat], recipe: Recipe, collection: dict[str, Any], acce
             continue
         names = recipe.named(stat.href)
         said = {recipe.properties.get(k, f"vadose:{k}"): v for k, v in names.items() if k not in APART}
-        # Without bands each file is an item, revisions apart; with them those of one time and place are.
+        # Without bands each file is an item, its revisions together; with them those of one time and place are.
         alone = () if "asset" in names else (recipe.without_revision(stat.href),)
         key = (str(moment), *sorted(said.items()), *alone)
         times[key] = moment
@@ -218,6 +218,8 @@ def describe(collection: dict[str, Any], recipe: Recipe, items: list[dict[str, A
     how["join"] = recipe.join
     if recipe.alike:
         how["alike"] = list(recipe.alike)
+    if recipe.grid:
+        how["grid"] = recipe.grid
     if recipe.dims:
         how["dims"] = {str(k): list(v) for k, v in recipe.dims.items()}
     if recipe.groups not in ((), ("/",)):

@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 import vadose
+from vadose import ease
 from vadose.access import remote
 from vadose.access.blocks import LazyFile
 from vadose.access.catalog import Catalog, TimeSpan, open_catalog, span
@@ -48,6 +49,7 @@ class Question:
     bbox: BBox | None
     access: Access
     each: Callable[[xr.Dataset], xr.Dataset] | None = None
+    where: dict[str, Any] | None = None
 
     @property
     def hrefs(self) -> list[str]:
@@ -115,7 +117,7 @@ def open_raw(
     _alike(found, how, collection)
     product = how.get("product")
     meaning = (lambda one: each(one, product)) if each and product and how.get("join") == "location" else None
-    question = Question(place, entry, how, found, time, bbox, access, meaning)
+    question = Question(place, entry, how, found, time, bbox, access, meaning, where)
     chosen = _series(question, purpose)
     dataset = chosen if chosen is not None else READERS[how["reader"]](question)
     dataset = _cut_time(dataset, time)
@@ -243,7 +245,7 @@ def _open_netcdf(question: Question) -> xr.Dataset:
     parts = []
     for item, href in zip(question.items, question.hrefs, strict=True):
         one = open_file(href, access=question.access, group=how.get("group"), chunks=how.get("chunks", {}))
-        one = _on_named_dims(one, {int(k): tuple(v) for k, v in how.get("dims", {}).items()})
+        one = _on_named_dims(one, {int(k): tuple(v) for k, v in how.get("dims", {}).items()}, how.get("grid"))
         if how.get("time_of") == "item" and how.get("join") == "time" and "time" not in one.dims:
             one = one.expand_dims(time=[_moment(item["properties"]["start_datetime"]).to_datetime64()])
         parts.append(question.each(one) if question.each else one)
@@ -268,14 +270,19 @@ def open_file(href: str, *, access: Access = remote.DEFAULT, group: str | None =
         raise UnreadableFileError(f"{href}: not a whole netCDF or HDF5 file{f' with the group {group}' if group else ''}: {error}") from error  # fmt: skip
 
 
-def _on_named_dims(one: xr.Dataset, dims: dict[int, tuple[str, ...]]) -> xr.Dataset:
-    """Dimensions without names (HDF5) by the rank of their variables; rows and columns become points where they are told to."""
+def _on_named_dims(one: xr.Dataset, dims: dict[int, tuple[str, ...]], grid: str | None = None) -> xr.Dataset:
+    """Dimensions without names (HDF5) by the rank of their variables, degrees of an EASE-Grid 2.0 where `grid` names it; rows and
+    columns become points where they are told to.
+    """
     for rank in sorted(dims, reverse=True):
         for array in one.data_vars.values():
             if array.ndim == rank and any(str(d).startswith("phony_dim") for d in array.dims):
                 renamed = {d: n for d, n in zip(array.dims, dims[rank], strict=True) if d != n and str(d).startswith("phony")}  # fmt: skip
                 one = one.rename({d: n for d, n in renamed.items() if d in one.dims and n not in one.dims})
                 break
+    if grid and {"y", "x"} <= set(one.dims) and "lat" not in one.variables:
+        lat, lon = ease.centers(grid)
+        one = one.assign_coords(lat=("y", lat), lon=("x", lon))
     if {"location_y", "location_x"} <= set(one.dims):
         one = one.stack(location=("location_y", "location_x"), create_index=False)
     return one
@@ -394,9 +401,10 @@ def _open_zarr(question: Question) -> xr.Dataset:
         return join(parts, how.get("dim", "time"))
     address = question.entry["assets"]["data"]["href"]
     if address.endswith(".csv"):
-        raise NotFoundError(
-            f"{question.entry['id']} is a table of stores ({address}); pick a store there and open it with xarray"
-        )
+        from vadose.access.store_table import stores
+
+        found = stores(question.place(address), question.where, question.access)
+        return _by_variables([open_zarr(h, access=question.access, chunks=how.get("chunks", {})) for h in found])
     return open_zarr(
         question.place(address),
         access=question.access,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from typing import Any
 
-from vadose.access.catalog import access_rule, license_of
+from vadose.access.catalog import WAYS, access_rule, how_to_open, license_of, opens, way_of
 
 STYLE = """
 :root{--ink:#1c2a2e;--soft:#54646a;--line:#d5dedf;--paper:#f7f6f2;--card:#fff;--accent:#0b6e6e;--warm:#8a5a00}
@@ -25,11 +25,11 @@ header .tag{margin:0}.tag{display:inline-block;font-size:.75rem;border:1px solid
 """
 
 SCRIPT = """
-const q=document.getElementById('q'),s=document.getElementById('s'),o=document.getElementById('n'),all=[...document.querySelectorAll('article')];
+const q=document.getElementById('q'),s=document.getElementById('s'),v=document.getElementById('w'),o=document.getElementById('n'),all=[...document.querySelectorAll('article')];
 function show(){const w=q.value.toLowerCase().split(/\\s+/).filter(Boolean);let n=0;
-all.forEach(a=>{const fits=w.every(x=>a.dataset.words.includes(x))&&(!s.value||a.dataset.kind===s.value);a.hidden=!fits;n+=fits});
+all.forEach(a=>{const fits=w.every(x=>a.dataset.words.includes(x))&&(!s.value||a.dataset.kind===s.value)&&(!v.value||a.dataset.way===v.value);a.hidden=!fits;n+=fits});
 o.textContent=n+' of '+all.length+' collections'+(n?'':': take away a word or choose another kind')}
-q.addEventListener('input',show);s.addEventListener('change',show);show();
+q.addEventListener('input',show);s.addEventListener('change',show);v.addEventListener('change',show);show();
 """
 
 
@@ -39,14 +39,39 @@ def browse_page(collections: dict[str, dict[str, Any]], counts: dict[str, int]) 
     cards = [_card(identifier, c, counts.get(identifier, 0)) for identifier, c in ready_first]
     kinds = sorted({_kind(c) for c in collections.values()} - {""})
     options = "".join(f"<option>{html.escape(k)}</option>" for k in kinds)
+    there = {way_of(c, counts.get(i, 0)) for i, c in collections.items()}
+    ways = "".join(f'<option value="{w}">{TAGS[w]}</option>' for w in TAGS if w in there)
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>Soil-moisture catalog</title><style>{STYLE}</style><header><h1>Soil-moisture catalog</h1>"
-        f"<p>{len(collections)} collections: what they measure, where they lie, who may read them. Those marked "
-        "<span class='tag ready'>opens</span> open with one line; for the others a command says what is needed first.</p>"
+        f"<p>{len(collections)} collections: what they measure, where they lie, who may read them, and how each opens. "
+        f"{_tally(collections, counts)}</p>"
         '<form onsubmit="return false"><label>Words<input id="q" type="search" autocomplete="off" placeholder="SMAP root zone 2020"></label>'
-        f'<label>Kind<select id="s"><option value="">any</option>{options}</select></label><output id="n"></output></form></header>'
+        f'<label>Kind<select id="s"><option value="">any</option>{options}</select></label><label>Opens<select id="w"><option value="">in any way</option>{ways}</select></label><output id="n"></output></form></header>'
         f"<main>{''.join(cards)}</main><script>{SCRIPT}</script></html>"
+    )
+
+
+#: How a collection opens, in a word or two.
+TAGS = {"opens": "opens", "index": "index first", "download": "download first", "described": "described only"}
+
+
+def _tally(collections: dict[str, dict[str, Any]], counts: dict[str, int]) -> str:
+    """How many open in which way."""
+    ways = [way_of(c, counts.get(i, 0)) for i, c in collections.items()]
+    words = {
+        "opens": "open with one line",
+        "index": "after one command that indexes the files where they lie",
+        "download": "after the same command on your own download",
+        "described": "are only described",
+    }
+    return (
+        "; ".join(
+            f"<span class='tag {'ready' if w == 'opens' else 'described'}'>{TAGS[w]}</span>{ways.count(w)} {words[w]}"
+            for w in TAGS
+            if w in ways
+        )
+        + "."
     )
 
 
@@ -56,18 +81,9 @@ def _kind(collection: dict[str, Any]) -> str:
     )
 
 
-def opens(collection: dict[str, Any], files: int) -> bool:
-    """Whether a collection opens as it stands: a store, references, or files that are indexed."""
-    assets = collection.get("assets", {})
-    how: dict[str, Any] = next((a["vadose:open"] for a in assets.values() if "vadose:open" in a), {})
-    if str(assets.get("data", {}).get("href", "")).endswith(".csv"):
-        return False
-    return bool(files or how.get("eras") or how.get("references") or how.get("reader") in ("zarr", "icechunk"))
-
-
 def _card(identifier: str, c: dict[str, Any], files: int) -> str:
     facts = c.get("vadose:facts", {})
-    ready = opens(c, files)
+    way = way_of(c, files)
     variables = (
         ", ".join(v.replace("_", " ") for v in c.get("summaries", {}).get("vadose:variables", [])) or "see description"
     )
@@ -81,6 +97,7 @@ def _card(identifier: str, c: dict[str, Any], files: int) -> str:
         "cadence": facts.get("cadence", ""),
         "latency": facts.get("latency", ""),
         "files": f"{files} indexed" if files else "",
+        "opens": WAYS[way],
         "access": access_rule(c),
         "identifier": f"{facts['identifier']} (confidence {facts['confidence']})" if facts else "",
     }
@@ -94,12 +111,12 @@ def _card(identifier: str, c: dict[str, Any], files: int) -> str:
         ).lower(),
         quote=True,
     )
-    state = "<span class='tag ready'>opens</span>" if ready else "<span class='tag described'>described</span>"
+    state = f"<span class='tag {'ready' if way == 'opens' else 'described'}'>{TAGS[way]}</span>"
     kind = html.escape(_kind(c), quote=True)
-    line = f'vadose.open("{identifier}")' if ready else f"vadose catalog show {identifier}"
+    line = how_to_open(identifier, way)
     listed = "".join(f"<dt>{k}</dt><dd>{html.escape(str(v))}</dd>" for k, v in rows.items() if v)
     return (
-        f'<article data-words="{words}" data-kind="{kind}"><div>{state}<span class="tag">{kind}</span></div><h2>{html.escape(c.get("title", identifier))}</h2>'
+        f'<article data-words="{words}" data-kind="{kind}" data-way="{way}"><div>{state}<span class="tag">{kind}</span></div><h2>{html.escape(c.get("title", identifier))}</h2>'
         f'<p class="d">{html.escape(c.get("description", ""))}</p><p class="d"><code>{html.escape(line)}</code></p>'
         f"<dl>{listed}<dt>license</dt><dd>{license_}</dd></dl></article>"
     )

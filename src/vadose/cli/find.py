@@ -51,14 +51,15 @@ def _look_in(place: str) -> Catalog:
     return Catalog("", known)
 
 
-def _row(identifier: str, collection: dict[str, Any]) -> dict[str, Any]:
-    from vadose.access.catalog import access_rule, license_of
+def _row(identifier: str, collection: dict[str, Any], files: int = 0) -> dict[str, Any]:
+    from vadose.access.catalog import access_rule, license_of, way_of
 
     facts = collection.get("vadose:facts", {})
     first, last = collection["extent"]["temporal"]["interval"][0]
     return {
         "id": identifier,
         "title": collection.get("title", ""),
+        "opens": SHORT.get(way_of(collection, files), ""),
         "access": access_rule(collection),
         "cadence": facts.get("cadence", ""),
         "license": license_of(collection)[0],
@@ -70,12 +71,14 @@ def _row(identifier: str, collection: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+#: How a collection comes to open, in a column's width.
+SHORT = {"opens": "as it is", "index": "build", "download": "build --source", "described": "-"}
 #: Columns of a listing on a screen; --json has all.
-COLUMNS = ("id", "title", "access", "cadence", "license")
+COLUMNS = ("id", "title", "opens", "access", "cadence", "license")
 
 
 def _tell(place: Catalog, ids: list[str], as_json: bool) -> None:
-    rows = [_row(i, place.collection(i)) for i in ids]
+    rows = [_row(i, place.collection(i), len(place.sources(i, limit=1)) if place.href else 0) for i in ids]
     if as_json:
         click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
@@ -190,7 +193,7 @@ def _facts(identifier: str, collection: dict[str, Any]) -> dict[str, str]:
 def _way_in(identifier: str, collection: dict[str, Any], place: Catalog) -> str:
     """What to type to open it, from where one stands."""
     from vadose.access import datasets
-    from vadose.access.page import opens
+    from vadose.access.catalog import opens, way_of
 
     if place.href and opens(collection, len(place.sources(identifier, limit=1))):
         return f'it opens:\n  vadose.open("{identifier}", catalog="{place.href}")'
@@ -202,27 +205,25 @@ def _way_in(identifier: str, collection: dict[str, Any], place: Catalog) -> str:
     folder = place.href if place.href and not place.href.startswith("http") else "FOLDER"
     lines = [] if place.href else [f"vadose catalog write {folder} --only {identifier}"]
     opening = f'vadose.open("{identifier}", catalog="{folder}")'
-    own = row["address"].startswith(("http", "ftp")) or "build" not in row
-    if opens(collection, 0):
+    build = f"vadose catalog build {identifier} --catalog {folder}"
+    way = way_of(collection, 0)
+    if way == "opens":
         lines.append(opening)
-    elif row["address"].endswith(".csv"):
-        lines = [f"pandas.read_csv({row['address']!r})   # a table of stores: choose one and open it with xarray"]
-    elif row["reader"] in ("cog", "hdf4", "parquet"):
-        lines = [f"vadose finds it and does not read its {row['reader']} files: open them with rioxarray or pandas"]
-    elif row["reader"] in ("csv", "ismn") and row["product"]:
+    elif way == "index":
+        own = "   # a copy of your own: --source FOLDER"
+        lines += [f"{build}   # indexes the files where they lie", own.strip(), opening]
+    elif way == "download":
+        names = row["build"]["files"]
+        lines += [f"{build} --source PATH   # the folder of your download; looks for {names} in it and below", opening]
+    elif row["reader"] == "hdf4":
         lines = [
-            f"download what you need, then in Python: from vadose.products import {row['product']}; {row['product']}.open(PATH)"
+            "its files are HDF4, which vadose does not read; take the same product as GeoTIFF (Planetary Computer, AppEEARS), then"
         ]
-    elif row["reader"] in ("csv", "ismn"):
-        lines = [f"download what you need, then see `pydoc vadose.products.{identifier.partition('-')[0]}`"]
-    elif own:
-        product = f" --product {row['product']}" if row["product"] else ""
-        form = " --format hdf5 --group GROUP" if row["reader"] == "hdf5" else ""
-        lines = [
-            "download what you need, or give the bucket's address, then",
-            f"vadose catalog add my-{identifier} 'PATH/*' --catalog {folder}{product}{form}",
-            f"vadose catalog build my-{identifier} --catalog {folder}",
-        ]
+        lines.append(
+            f"vadose catalog add my-{identifier} 'PATH/*.tif' --format tiff --time-pattern '(\\d{{7}})' --time-format %Y%j --catalog {folder}"
+        )
     else:
-        lines += [f"vadose catalog build {identifier} --catalog {folder}   # indexes the files where they lie", opening]
+        lines = [
+            "it is described only: its scenes need calibration and terrain correction first; sentinel1-rtc has both"
+        ]
     return "to open it:\n" + "\n".join(f"  {line}" for line in lines)
