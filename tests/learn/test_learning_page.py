@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from pathlib import Path
@@ -26,6 +27,24 @@ def test_speeds_are_those_of_results_json():
         ours, theirs, ratio = (float(c) for c in cells[3:6])
         found = kept[name]
         assert (ours, theirs, ratio) == pytest.approx((found["ours_s"], found["peer_s"], found["ratio"])), name
+
+
+def test_scores_on_real_data_are_those_of_real_sites_json():
+    """The table of the page is the file's, line by line, and the file holds all that the page asks."""
+    where = ROOT / "benchmarks" / "real_sites.py"
+    spec = importlib.util.spec_from_file_location("real_sites", where)
+    real_sites = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(real_sites)
+    rows = json.loads(real_sites.RESULTS.read_text())["rows"]
+    part = PAGE.split("## On real data\n")[1].split("\n## ")[0]
+    assert [line for line in part.splitlines() if line.startswith("|")] == real_sites.table(rows).splitlines()
+    assert {r["data"].split()[0].strip(",") for r in rows} == {"USCRN", "CAMELS", "Bondville"}
+    unseen = [r for r in rows if r["left_out"].startswith(("stations", "the basin", "regions"))]
+    assert len(unseen) >= 5
+    for row in rows:
+        digits = {m: v for m, v in row["models"].items() if isinstance(v, float)}
+        assert digits == row["models"]
+        assert set(digits) <= set(real_sites.MODELS)
 
 
 def test_functions_on_the_page_exist():
