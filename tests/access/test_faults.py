@@ -176,8 +176,15 @@ def test_scanning_a_server_that_hangs_sets_its_files_aside(bucket, hasty):
 
 
 def test_netcdf_files_of_a_store_that_hangs_are_named(stub, hasty):
-    from vadose.access.opening import storage_options
+    from vadose.access.opening import open_file, storage_options
 
+    xr.Dataset({"sm": ("x", np.arange(400_000.0))}).to_netcdf(stub.bucket / "x.nc", engine="h5netcdf")
+    ds = open_file("s3://arch/x.nc", chunks={})
+    stub.faults(hang="head", match="x.nc", only="GET")
+    with pytest.raises(
+        UnreadableFileError, match=r"s3://arch/x\.nc: the server took the question and then said nothing"
+    ):
+        ds.sm[300_000:].load()
     limits = storage_options("s3://arch/x.nc")["config_kwargs"]
     assert limits["read_timeout"] == 0.5
     assert limits["retries"] == {"total_max_attempts": 1}

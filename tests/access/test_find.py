@@ -103,7 +103,7 @@ def test_the_way_in_is_one_that_exists(ask, tmp_path, identifier):
     if re.search(r"vadose catalog build (\S+)", text):
         steps = datasets.recipe(identifier)
         assert steps is not None
-        assert steps.get("source") or "--source PATH" in text
+        assert steps.get("source") or "--source PATH" in text or f"--source '{steps['search']}" in text
     if "vadose.open" in text and "build" not in text:
         how = datasets.collection(identifier)["assets"]["data"]["vadose:open"]
         assert how["reader"] in ("zarr", "icechunk")

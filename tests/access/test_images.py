@@ -205,6 +205,30 @@ def test_what_is_no_image_is_named(tmp_path):
     assert any("not a TIFF" in reason for reason in outcome.quarantine.values())
 
 
+def test_a_search_is_followed_through_its_pages_and_named_where_no_scenes_are_chosen(tmp_path, monkeypatch):
+    folder = catalog_of(tmp_path, "hls-s30")
+    with pytest.raises(NotFoundError, match=r"or which scenes: --source 'https://cmr.*HLSS30_2\.0&bbox="):
+        build.build(folder, "hls-s30")
+    (tmp_path / "a.tif").write_bytes(tiff(np.full((40, 50), 500, "i2"), nodata=-9999))
+    asked = []
+
+    def answer(address):
+        asked.append(address)
+        k = len(asked)
+        one = item(f"HLS.{k}", f"2020-01-0{k}", tmp_path / "a.tif")
+        one["assets"] = {"B04": one["assets"]["vv"]}
+        links = [{"rel": "next", "href": f"{address}&page=2"}] if k == 1 else []
+        return json.dumps({"type": "FeatureCollection", "features": [one], "links": links}).encode()
+
+    monkeypatch.setattr(files, "_text", answer)
+    source = "https://example.org/stac/search?collections=HLSS30_2.0&bbox=-99,35,-98,36"
+    assert build.build(folder, "hls-s30", source=source).indexed == 2
+    assert asked == [source, f"{source}&page=2"]
+    monkeypatch.undo()
+    ds = vadose.open("hls-s30", catalog=str(folder))
+    np.testing.assert_allclose(ds.red[:, 3, 4].values, [0.05, 0.05])
+
+
 def test_hdf4_says_where_the_same_product_is_to_be_had(tmp_path):
     folder = catalog_of(tmp_path, "modis-vegetation")
     build.add(tmp_path / "other", "mine", {"files": "*.hdf", "source": str(tmp_path / "*.hdf"), "format": "text", "join": "tile", "time": {"from": "none"}})  # fmt: skip

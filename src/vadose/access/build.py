@@ -161,6 +161,11 @@ def sources(recipe: Recipe, home: Path, access: Access) -> list[Stat]:
         raise NotFoundError(
             f"{home.name}: these files are your own download; say where they are: vadose catalog build {home.name} --source FOLDER "
             f"(looks for {recipe.files} in it and below), a glob, or @FILE with one address a line"
+            + (
+                f"; or which scenes: --source '{recipe.search}&bbox=W,S,E,N&datetime=2020-05-01/2020-05-31'"
+                if recipe.search
+                else ""
+            )
         )
     if recipe.source.startswith("@"):
         path = home / recipe.source[1:]

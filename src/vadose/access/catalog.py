@@ -35,6 +35,7 @@ WAYS = {
     "opens": "opens as it is",
     "store": "opens as it is",
     "index": "opens after `vadose catalog build`: files are indexed where they lie",
+    "search": "opens after `vadose catalog build --source SEARCH`: scenes of a STAC search, or your own download",
     "download": "opens after `vadose catalog build --source FOLDER`: your own download",
     "described": "described only",
 }
@@ -158,7 +159,7 @@ def opens(collection: dict[str, Any], files: int) -> bool:
 
 
 def way_of(collection: dict[str, Any], files: int) -> str:
-    """`opens`, or what a collection needs first: `index`, `download`; `described` where it can only be read about."""
+    """`opens`, or what a collection needs first: `index`, `search`, `download`; `described` where it can only be read about."""
     if opens(collection, files):
         return "opens"
     return str(collection.get("vadose:facts", {}).get("way", "index"))
@@ -168,7 +169,7 @@ def how_to_open(identifier: str, way: str) -> str:
     """What to type."""
     if way == "opens":
         return f'vadose.open("{identifier}")'
-    end = {"index": "", "download": " --source FOLDER"}.get(way)
+    end = {"index": "", "search": " --source SEARCH", "download": " --source FOLDER"}.get(way)
     return f"vadose catalog show {identifier}" if end is None else f"vadose catalog build {identifier}{end}"
 
 

@@ -114,13 +114,15 @@ def collection(identifier: str) -> dict[str, Any]:
 
 
 def way(entry: dict[str, Any]) -> str:
-    """How a row comes to open: `store` as it is, `index` after its files were indexed where they lie, `download` after one's own
-    copy was, or `described` only.
+    """How a row comes to open: `store` as it is, `index` after its files were indexed where they lie, `search` after the scenes of a
+    STAC search were, `download` after one's own copy was, or `described` only.
     """
     if entry["reader"] in ("zarr", "icechunk"):
         return "store"
     steps = entry.get("build")
-    return "described" if steps is None else ("index" if steps.get("source") else "download")
+    if steps is None:
+        return "described"
+    return "index" if steps.get("source") else ("search" if steps.get("search") else "download")
 
 
 def opening(entry: dict[str, Any], scheme: dict[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,8 @@ from vadose.typing import BBox
 Purpose = Literal["auto", "map", "series"]
 #: Up to this many degrees on a side a region counts as a few places, for which a copy chunked in time is faster.
 FEW_PLACES = 3.0
+#: Files that are opened one by one for one Dataset: more take minutes and a graph that nobody wants.
+MOST_FILES = 2000
 
 
 @dataclass(frozen=True)
@@ -242,6 +244,11 @@ def open_zarr(
 def _open_netcdf(question: Question) -> xr.Dataset:
     """Files side by side: along the dimension that the collection names, else in time, and variables beside each other."""
     how = question.how
+    if how.get("join") and len(question.items) > MOST_FILES:
+        raise VadoseInputError(
+            f"{question.entry['id']}: {len(question.items)} files would be opened one by one; ask for a time, a bbox or where= "
+            f"that leaves at most {MOST_FILES}"
+        )
     parts = []
     for item, href in zip(question.items, question.hrefs, strict=True):
         one = open_file(href, access=question.access, group=how.get("group"), chunks=how.get("chunks", {}))

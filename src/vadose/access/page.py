@@ -20,7 +20,7 @@ article{background:var(--card);border:1px solid var(--line);border-radius:.5rem;
 article h2{font-size:1.05rem;line-height:1.3;margin:0 0 .3rem}p.d{margin:.2rem 0 .5rem;font-size:.93rem}
 code{background:color-mix(in srgb,var(--accent) 12%,transparent);padding:.1rem .35rem;border-radius:.25rem;font-size:.86em;overflow-wrap:anywhere}
 dl{display:grid;grid-template-columns:6.2rem 1fr;gap:.15rem .75rem;margin:0;font-size:.88rem}dt{color:var(--soft)}dd{margin:0}a{color:var(--accent)}
-header .tag{margin:0}.tag{display:inline-block;font-size:.75rem;border:1px solid currentColor;border-radius:1rem;padding:.02rem .55rem;margin:0 .3rem .35rem 0;color:var(--soft)}
+header .tag{margin:0 .3rem 0 0}.tag{display:inline-block;font-size:.75rem;border:1px solid currentColor;border-radius:1rem;padding:.02rem .55rem;margin:0 .3rem .35rem 0;color:var(--soft)}
 .ready{color:var(--accent)}.described{color:var(--warm)}[hidden]{display:none}
 """
 
@@ -53,7 +53,13 @@ def browse_page(collections: dict[str, dict[str, Any]], counts: dict[str, int]) 
 
 
 #: How a collection opens, in a word or two.
-TAGS = {"opens": "opens", "index": "index first", "download": "download first", "described": "described only"}
+TAGS = {
+    "opens": "opens",
+    "index": "index first",
+    "search": "search first",
+    "download": "download first",
+    "described": "described only",
+}
 
 
 def _tally(collections: dict[str, dict[str, Any]], counts: dict[str, int]) -> str:
@@ -62,6 +68,7 @@ def _tally(collections: dict[str, dict[str, Any]], counts: dict[str, int]) -> st
     words = {
         "opens": "open with one line",
         "index": "after one command that indexes the files where they lie",
+        "search": "after the same command on the scenes of a search",
         "download": "after the same command on your own download",
         "described": "are only described",
     }
@@ -97,7 +104,7 @@ def _card(identifier: str, c: dict[str, Any], files: int) -> str:
         "cadence": facts.get("cadence", ""),
         "latency": facts.get("latency", ""),
         "files": f"{files} indexed" if files else "",
-        "opens": WAYS[way],
+        "opens": WAYS[way].removeprefix("opens "),
         "access": access_rule(c),
         "identifier": f"{facts['identifier']} (confidence {facts['confidence']})" if facts else "",
     }

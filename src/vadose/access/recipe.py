@@ -26,7 +26,7 @@ class Recipe:
     """Where the files are and how they become one cube.
 
     source: a glob of a folder or bucket, or `@FILE` with one address a line; for `join: tile` also a STAC item collection.
-    files: what the files are called, for those who have their own copy in a folder. groups: HDF5 groups, laid side by side.
+    files: what the files are called, for those who have their own copy in a folder. search: a STAC API that finds them. groups: HDF5 groups, laid side by side.
     time: {from: name, pattern, format} stacks the files along a new first dimension, with times taken from their names; files
     whose own metadata tell of another time are set aside, unless it says `inside: ignore`;
     {from: variable, variable} joins them along the dimension they have; {from: none} joins files of places along `dim`, such
@@ -43,6 +43,7 @@ class Recipe:
     source: str = ""
     format: str = "hdf5"
     files: str = ""
+    search: str = ""
     join: str | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
     alike: tuple[str, ...] = ()

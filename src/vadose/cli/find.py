@@ -72,7 +72,13 @@ def _row(identifier: str, collection: dict[str, Any], files: int = 0) -> dict[st
 
 
 #: How a collection comes to open, in a column's width.
-SHORT = {"opens": "as it is", "index": "build", "download": "build --source", "described": "-"}
+SHORT = {
+    "opens": "as it is",
+    "index": "build",
+    "search": "build --source",
+    "download": "build --source",
+    "described": "-",
+}
 #: Columns of a listing on a screen; --json has all.
 COLUMNS = ("id", "title", "opens", "access", "cadence", "license")
 
@@ -212,6 +218,9 @@ def _way_in(identifier: str, collection: dict[str, Any], place: Catalog) -> str:
     elif way == "index":
         own = "   # a copy of your own: --source FOLDER"
         lines += [f"{build}   # indexes the files where they lie", own.strip(), opening]
+    elif way == "search":
+        search = f"{row['build']['search']}&bbox=W,S,E,N&datetime=2020-05-01/2020-05-31"
+        lines += [f"{build} --source '{search}'   # or the folder of your own download", opening]
     elif way == "download":
         names = row["build"]["files"]
         lines += [f"{build} --source PATH   # the folder of your download; looks for {names} in it and below", opening]
