@@ -49,6 +49,7 @@ left.set(xlabel="soil moisture (m³ m⁻³)", ylabel="relative permittivity (1)"
 right.set(xlabel="soil moisture (m³ m⁻³)", ylabel="brightness temperature (K)", title="Seen at 40°, soil at 20 °C")
 left.legend(fontsize=8)
 right.legend(fontsize=8)
+plt.show()
 
 # %% [markdown]
 # Plants flatten the curves: the same radiometer noise costs more moisture. How much?
@@ -98,9 +99,9 @@ for axis, (field, title, unit, options) in zip(
 
 # %%
 z = (back.soil_moisture - top) / back.soil_moisture_standard_error
+print(f"{int(z.count())} cells")
 pd.Series(
     {
-        "cells": int(z.count()),
         "bias (m³ m⁻³)": float((back.soil_moisture - top).mean()),
         "error sd (m³ m⁻³)": float((back.soil_moisture - top).std()),
         "stated sd (m³ m⁻³)": float((back.soil_moisture_standard_error**2).mean() ** 0.5),
@@ -156,7 +157,7 @@ else:
     print("No SMAP granule beside the checkout: this part was left out.")
 
 # %% [markdown]
-# Both agree to better than the file's fourth digit. So the retrieval is the mission's, while roughness, albedo and vegetation by land
+# Half of the cells agree within 0.0001 m³ m⁻³, the worst within 0.001. So the retrieval is the mission's, while roughness, albedo and vegetation by land
 # cover remain the mission's table: give yours as fields or with `emission.by_class`.
 #
 # ## What next

@@ -42,9 +42,10 @@ for k, film in enumerate((0.0, 0.002, 0.01, 0.03, 0.1)):
         nm, spectra.marmit(dry, film, 0.9), color=plt.cm.viridis(0.9 - 0.2 * k), label=f"{10 * film:g} mm on 90 %"
     )
 axis.set(
-    xlabel="wavelength (nm)", ylabel="reflectance (1)", ylim=(0, 0.42), title="Soil under a film of water (MARMIT)"
+    xlabel="wavelength (nm)", ylabel="reflectance (1)", ylim=(0, 0.5), title="Soil under a film of water (MARMIT)"
 )
-axis.legend(ncol=3)
+axis.legend(ncol=3, loc="upper left")
+plt.show()
 
 # %% [markdown]
 # ## An image, inverted

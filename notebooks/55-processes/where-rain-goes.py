@@ -182,8 +182,10 @@ if REAL.is_dir():
         axes[1].plot(*monthly(runs[name].evapotranspiration_flux * DAY), color=color, label=name)
     axes[0].set(ylabel="soil moisture (m³ m⁻³)", title="US-AR1: moisture")
     axes[1].set(ylabel="evapotranspiration (mm d⁻¹)", title="Monthly means of evapotranspiration")
-    for axis in axes:
-        axis.legend(ncol=3, fontsize=8)
+    for axis, top in zip(axes, (0.37, 5.6), strict=True):
+        axis.set_ylim(top=top)
+        axis.legend(ncol=4, fontsize=8, loc="upper left")
+    plt.show()
     display(pd.DataFrame(rows).T.round(3))  # noqa: F821
     display(pd.DataFrame(fate).T.round(0).rename_axis("mm in four years"))  # noqa: F821
 else:
