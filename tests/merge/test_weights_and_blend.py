@@ -8,6 +8,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vadose.errors import VadoseInputError
 from vadose.merge import blend, diagonal, weights
 
 
@@ -77,3 +78,11 @@ def test_lazy_equals_eager():
     np.testing.assert_allclose(
         lazy.soil_moisture.compute(), blend(data, matrix([0.1**0.5, 0.2**0.5, 0.3**0.5])).soil_moisture
     )
+
+
+def test_a_shrinkage_beyond_one_is_refused_by_blend_as_by_weights():
+    covariance = diagonal(xr.DataArray([0.01, 0.04], dims="product", coords={"product": ["a", "b"]}))
+    data = xr.DataArray(np.full((2, 3), 0.2), dims=("product", "time"), coords={"product": ["a", "b"]})
+    for call in (lambda: weights(covariance, shrinkage=1.5), lambda: blend(data, covariance, shrinkage=1.5)):
+        with pytest.raises(VadoseInputError, match=r"between 0 and 1, got 1\.5"):
+            call()

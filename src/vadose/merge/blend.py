@@ -9,7 +9,7 @@ import xarray as xr
 
 from vadose import cf
 from vadose.errors import DimensionError
-from vadose.merge.weights import minimum_variance, shrunk
+from vadose.merge.weights import check_shrinkage, minimum_variance, shrunk
 from vadose.metrics.moments import OTHER, PRODUCT
 
 
@@ -55,8 +55,11 @@ def blend(
     """Merge `data` (product, time, ...), already on a common scale, with an error covariance (…, product, product_2).
 
     Returns `soil_moisture`, `soil_moisture_standard_error` (propagated from the covariance), `n_products`, and `weight`
-    (product, time, ...): which product made which value. A day without any product is NaN. Lazy in, lazy out.
+    (product, time, ...): which product made which value. A day without any product is NaN. `nonneg` and `shrinkage` as for
+    `vadose.merge.weights`. Lazy in, lazy out. Raises DimensionError without product or time, VadoseInputError for a shrinkage
+    outside 0 to 1.
     """
+    check_shrinkage(shrinkage)
     for name in (PRODUCT, dim):
         if name not in data.dims:
             raise DimensionError(f"no dimension {name!r} in the data; it has {data.dims}")

@@ -21,6 +21,7 @@ from vadose.errors import DimensionError, VadoseInputError, VadoseWarning, unkno
 from vadose.harmonize.climatology import climatology, expected
 from vadose.harmonize.grid import Grid, regrid
 from vadose.merge.blend import blend
+from vadose.merge.weights import diagonal
 from vadose.metrics.collocation import extended, triple_collocation
 from vadose.metrics.moments import OTHER, PRODUCT, moments, pooled
 from vadose.metrics.pairwise import compare
@@ -181,9 +182,7 @@ def _estimate(state, correlated, *, n_min):
         out = triple_collocation(state, n_min=n_min)
         total = out.error_variance / (1 - out.correlation**2)
         out["signal_variance"] = total - out.error_variance
-        other = out[PRODUCT].values
-        same = xr.DataArray(np.eye(3, dtype=bool), dims=(PRODUCT, OTHER), coords={PRODUCT: other, OTHER: other})
-        out["error_covariance"] = xr.where(same, out.error_variance, 0.0 * out.error_variance.rename({PRODUCT: OTHER}))
+        out["error_covariance"] = diagonal(out.error_variance)
     else:
         out = extended(state, correlated=correlated, n_min=n_min)
     keep = ["error_variance", "error_sd", "correlation", "snr_db", "signal_variance", "error_covariance", "n"]

@@ -80,7 +80,8 @@ def _design(x, y, good):
 
 
 def _fill(y, x, sigma, generator, level_z):
-    """One anomaly series -> smoothed mean, sd, memory, inflation; NaN where there is too little to learn from."""
+    """One anomaly series (days) and predictors (days, product) -> smoothed mean and sd (days), memory, inflation of the sd and
+    variance of the signal; NaN where there is too little to learn from."""
     nothing = np.full(y.size, np.nan)
     good = np.isfinite(y)
     if good.sum() < SHORTEST:

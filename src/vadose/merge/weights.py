@@ -35,21 +35,20 @@ def minimum_variance(c: np.ndarray, *, nonneg: bool = True) -> tuple[np.ndarray,
 def weights(error_covariance: xr.DataArray, *, nonneg: bool = True, shrinkage: float = 0.0) -> xr.Dataset:
     """`weight` (product) and `merged_variance` from an error covariance (…, product, product_2), for all products together.
 
-    `shrinkage` a replaces C by (1 - a) C + a diag(C). For time-varying subsets use `vadose.merge.blend`.
+    `shrinkage` a replaces C by (1 - a) C + a diag(C). For time-varying subsets use `vadose.merge.blend`. Raises DimensionError
+    without the two product dimensions, VadoseInputError for a shrinkage outside 0 to 1.
     """
     if {PRODUCT, OTHER} - set(error_covariance.dims):
         raise DimensionError(
             f"an error covariance has dimensions {PRODUCT!r} and {OTHER!r}; got {error_covariance.dims}"
         )
-    if not 0 <= shrinkage <= 1:
-        raise VadoseInputError(f"shrinkage must lie between 0 and 1, got {shrinkage}")
+    check_shrinkage(shrinkage)
 
     def solve(matrix):
         flat = matrix.reshape(-1, *matrix.shape[-2:])
         solved = [minimum_variance(shrunk(m, shrinkage), nonneg=nonneg) for m in flat]
-        return np.array([w for w, _ in solved]).reshape(matrix.shape[:-1]), np.array([v for _, v in solved]).reshape(
-            matrix.shape[:-2]
-        )
+        weight, variance = (np.array(part) for part in zip(*solved, strict=True))
+        return weight.reshape(matrix.shape[:-1]), variance.reshape(matrix.shape[:-2])
 
     w, v = xr.apply_ufunc(
         solve,
@@ -60,6 +59,12 @@ def weights(error_covariance: xr.DataArray, *, nonneg: bool = True, shrinkage: f
         output_dtypes=[float, float],
     )
     return xr.Dataset({"weight": w, "merged_variance": v})
+
+
+def check_shrinkage(shrinkage: float) -> None:
+    """Raise VadoseInputError for a share that is none."""
+    if not 0 <= shrinkage <= 1:
+        raise VadoseInputError(f"shrinkage must lie between 0 and 1, got {shrinkage}")
 
 
 def shrunk(c: np.ndarray, a: float) -> np.ndarray:

@@ -5,6 +5,7 @@ ISMN codes after Dorigo et al. 2013, doi:10.2136/vzj2012.0097; the boreal rows B
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -194,13 +195,21 @@ def preset(product: str, name: str) -> Preset:
     return of_product[name]
 
 
+_COMPARE = {
+    "at_most": operator.le,
+    "at_least": operator.ge,
+    "above": operator.gt,
+    "below": operator.lt,
+    "equals": operator.eq,
+}
+
+
 def _keeps(rule: Rule, values: xr.DataArray) -> xr.DataArray:
     if rule.test == "clear":
         return ~cf.has_flag(values, *rule.value)
     if rule.test == "any":
         return cf.has_flag(values, *rule.value)
-    compare = {"at_most": "__le__", "at_least": "__ge__", "above": "__gt__", "below": "__lt__", "equals": "__eq__"}
-    return getattr(values, compare[rule.test])(rule.value)
+    return _COMPARE[rule.test](values, rule.value)
 
 
 def _known(rule: Rule, values: xr.DataArray) -> tuple[Rule, tuple[str, ...]]:
