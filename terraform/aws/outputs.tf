@@ -21,13 +21,28 @@ output "chart_values" {
         default = module.nodes.default_step
         gpu     = { enabled = var.gpu_instance_type != null }
       }
-      homes = { kind = var.home_storage, fileSystemId = var.home_storage == "efs" ? aws_efs_file_system.homes[0].id : "" }
+      homes = {
+        kind          = var.home_storage
+        fileSystemId  = var.home_storage == "efs" ? aws_efs_file_system.homes[0].id : ""
+        accessPointId = var.home_storage == "efs" ? aws_efs_access_point.homes[0].id : ""
+      }
     }, var.registry ? { images = { registry = local.image_registry } } : {})
     jupyterhub = { singleuser = merge(
       { storage = { type = var.home_storage == "efs" ? "static" : "dynamic" } },
       var.registry ? { image = { name = "${local.image_registry}/notebook" } } : {},
     ) }
   })
+}
+
+output "autoscaler_command" {
+  description = "Run this once: node groups start from zero, and nothing else on the cluster starts or stops nodes. Its role is bound to this service account."
+  value = join(" ", [
+    "helm upgrade --install cluster-autoscaler cluster-autoscaler --repo https://kubernetes.github.io/autoscaler --namespace kube-system",
+    "--set cloudProvider=aws --set awsRegion=${var.region} --set autoDiscovery.clusterName=${var.name}",
+    "--set rbac.serviceAccount.name=cluster-autoscaler",
+    # A node that it may take away is no place for it.
+    "--set nodeSelector.hub\\.jupyter\\.org/node-purpose=core",
+  ])
 }
 
 output "buckets" {

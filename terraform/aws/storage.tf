@@ -1,4 +1,4 @@
-# Homes: one elastic file system with nightly backups, or volumes made by the EBS driver (home_storage = "ebs").
+# Homes: volumes made by the EBS driver (home_storage = "ebs"), or one elastic file system ("efs"). Both have nightly backups.
 resource "aws_efs_file_system" "homes" {
   count            = var.home_storage == "efs" ? 1 : 0
   encrypted        = true
@@ -15,6 +15,27 @@ resource "aws_efs_file_system" "homes" {
   }
   protection {
     replication_overwrite = "ENABLED"
+  }
+}
+
+# Everything that comes through it is user 1000, the image's own: on the bare file system the folder that Kubernetes makes for a new
+# home would be root's, and nobody could write there.
+resource "aws_efs_access_point" "homes" {
+  count          = var.home_storage == "efs" ? 1 : 0
+  file_system_id = aws_efs_file_system.homes[0].id
+  tags           = { Name = "${var.name}-homes", "vadose:purpose" = "homes" }
+
+  posix_user {
+    uid = 1000
+    gid = 1000
+  }
+  root_directory {
+    path = "/${var.namespace}"
+    creation_info {
+      owner_uid   = 1000
+      owner_gid   = 1000
+      permissions = "0755"
+    }
   }
 }
 

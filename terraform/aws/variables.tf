@@ -129,9 +129,9 @@ variable "gpu_nodes_max" {
 }
 
 variable "home_storage" {
-  description = "Where home directories live: `efs` (elastic, shared across zones, dearer per GiB) or `ebs` (one volume a user through the CSI driver, cheaper, one zone)."
+  description = "Where home directories live: `ebs` (one volume a user with a hard quota, one zone) or `efs` (elastic, all zones, no quota, dearer per GiB)."
   type        = string
-  default     = "efs"
+  default     = "ebs"
 
   validation {
     condition     = contains(["efs", "ebs"], var.home_storage)

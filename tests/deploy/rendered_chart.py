@@ -39,7 +39,7 @@ OWN: dict[str, dict[str, Any]] = {
         "vadose": {
             "login": {"kind": "github", "host": "hub.university.example", "allowedOrganizations": ["soil-lab:hub"]},
             "cloud": {"region": "us-west-2", "scratchBucket": "s", "dataBucket": "d"},
-            "homes": {"kind": "efs", "fileSystemId": "fs-0123456789abcdef0"},
+            "homes": {"kind": "efs", "fileSystemId": "fs-0123456789abcdef0", "accessPointId": "fsap-0123456789abcdef0"},
             "catalog": {"replicas": 2, "claim": "our-catalog", "folder": "/srv/catalog"},
             "stream": {"enabled": True, "inputs": ["s3://d/loggers", "s3://d/more"], "designConfigMap": "design"},
             "citizen": {"enabled": True},

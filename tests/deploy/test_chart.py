@@ -118,6 +118,10 @@ WRONG = {
     "cilogon for everybody": ({"vadose": {"login": {"kind": "cilogon", "host": "h.org"}}}, r"vadose\.login\.allowedInstitutions is empty"),
     "github without a host": ({"vadose": {"login": {"kind": "github", "allowedUsers": ["ana"]}}}, r"vadose\.login\.host is empty"),
     "github for nobody": ({"vadose": {"login": {"kind": "github", "host": "h.org"}}}, "allowedOrganizations or allowedUsers"),
+    "efs where homes would be root's": (
+        {"vadose": {"homes": {"kind": "efs", "fileSystemId": "fs-1"}}, "jupyterhub": {"singleuser": {"storage": {"type": "static"}}}},
+        r"vadose\.homes\.accessPointId",
+    ),
     "efs without its id": ({"vadose": {"homes": {"kind": "efs"}}}, r"vadose\.homes\.fileSystemId"),
     "a public hub without TLS": ({"jupyterhub": {"proxy": {"service": {"type": "LoadBalancer"}}}}, "without TLS"),
     "a certificate for no name": ({"jupyterhub": {"proxy": {"https": {"enabled": True}}}}, r"proxy\.https\.hosts is empty"),
@@ -356,6 +360,11 @@ def test_claims_have_a_class_where_the_cluster_has_no_default(rendered, chart):
             assert claim["spec"].get("storageClassName") == expected, stack
         assert (expected is not None) == any(o["kind"] == "StorageClass" for o in objects)
     assert chart.values("aws")["jupyterhub"]["hub"]["db"]["pvc"]["storageClassName"] == "vadose-home"
+
+
+def test_homes_on_the_file_system_come_through_the_access_point(rendered):
+    volume = one(rendered["everything"], "PersistentVolume", "vadose-homes-hub")["spec"]["csi"]
+    assert volume["volumeHandle"] == "fs-0123456789abcdef0::fsap-0123456789abcdef0"
 
 
 def test_two_catalogs_are_apart_and_one_stops_no_upgrade(rendered, chart):

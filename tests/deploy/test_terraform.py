@@ -206,7 +206,7 @@ def test_stack_applies_and_destroys_on_a_pretended_aws(config, aws, tmp_path):
         'budget_emails=["costs@university.example"]',
         "-var",
         "deletion_protection=false",
-        # Without the elastic file system: moto knows no UpdateFileSystemProtection, and its clusters name a security group
+        # Volumes, the default, and not the elastic file system: moto knows no UpdateFileSystemProtection, and its clusters name a security group
         # that is not there, so no rule can refer to it. The mocked plan holds both.
         "-var",
         "home_storage=ebs",
@@ -232,7 +232,11 @@ def test_stack_applies_and_destroys_on_a_pretended_aws(config, aws, tmp_path):
     assert values["vadose"]["cloud"]["scratchBucket"].startswith("vadose-scratch-")
     ladder = values["vadose"]["profiles"]["ladder"]
     assert values["vadose"]["profiles"]["default"] in [step["name"] for step in ladder]
-    assert values["vadose"]["homes"] == {"kind": "ebs", "fileSystemId": ""}
+    assert values["vadose"]["homes"] == {"kind": "ebs", "fileSystemId": "", "accessPointId": ""}
+    command = terraform(folder, "output", "-raw", "autoscaler_command", TF_CLI_CONFIG_FILE=config).stdout
+    role = json.loads(made['aws_iam_role.pod["cluster-autoscaler"]']["assume_role_policy"])
+    bound = role["Statement"][0]["Condition"]["StringEquals"]["aws:RequestTag/kubernetes-service-account"]
+    assert f"rbac.serviceAccount.name={bound}" in command
     chart_takes(values)
 
     done = terraform(folder, "destroy", *variables, TF_CLI_CONFIG_FILE=config)

@@ -37,6 +37,9 @@ run "nothing_is_public_by_default" {
 
 run "everything_at_rest_is_encrypted" {
   command = plan
+  variables {
+    home_storage = "efs"
+  }
   assert {
     condition     = aws_efs_file_system.homes[0].encrypted && alltrue([for t in aws_launch_template.node : t.block_device_mappings[0].ebs[0].encrypted == "true"])
     error_message = "disks must be encrypted"
@@ -67,11 +70,32 @@ run "the_budget_warns_four_times" {
   }
 }
 
-run "homes_on_volumes" {
+run "homes_on_a_file_system_belong_to_the_image_s_user" {
   command = plan
   variables {
-    home_storage = "ebs"
+    home_storage = "efs"
   }
+  assert {
+    condition     = aws_efs_access_point.homes[0].posix_user[0].uid == 1000 && aws_efs_access_point.homes[0].root_directory[0].creation_info[0].owner_uid == 1000
+    error_message = "a new home on the file system must belong to user 1000"
+  }
+}
+
+run "who_starts_nodes_may_use_the_key_and_nobody_from_elsewhere" {
+  command = plan
+  assert {
+    condition = alltrue([for s in data.aws_iam_policy_document.key.statement :
+    length(setsubtract(["kms:CallerAccount", "kms:ViaService"], [for c in s.condition : c.variable])) == 0 if anytrue([for p in s.principals : contains(p.identifiers, "*")])])
+    error_message = "a statement for everybody must be bound to this account and to EC2"
+  }
+  assert {
+    condition     = anytrue([for s in data.aws_iam_policy_document.key.statement : contains(s.actions, "kms:CreateGrant") && anytrue([for p in s.principals : contains(p.identifiers, "*")])])
+    error_message = "the service role of Auto Scaling has no KMS rights of its own: the key must grant them"
+  }
+}
+
+run "homes_on_volumes" {
+  command = plan
   assert {
     condition     = length(aws_efs_file_system.homes) == 0 && !contains(keys(aws_eks_addon.this), "aws-efs-csi-driver")
     error_message = "no file system is paid for when homes are volumes"
