@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 from vadose.assimilate import twin  # noqa: E402
 from vadose.errors import NotFoundError  # noqa: E402
-from vadose.learn import hybrid, sequence, tensors, windows  # noqa: E402
+from vadose.learn import hybrid, layers, sequence, tensors, windows  # noqa: E402
 from vadose.physics import bucket  # noqa: E402
 
 LOAM = {**twin.LOAM, "residual": 0.02, "infiltration_shape": 2.0, "surface_share": 0.3}
@@ -256,3 +256,48 @@ def test_trained_on_brightness_temperature_it_finds_the_moisture():
     errors = [float(np.sqrt(np.mean((v - truth[:, 20:]) ** 2))) for v in (before, after)]
     assert errors[1] < 0.5 * errors[0]
     assert errors[1] < 0.03
+
+
+def plants(n, days):
+    """Water of the plants (site, day) [kg m-2] through a season."""
+    season = np.clip(np.sin(2 * np.pi * np.arange(days) / (2 * days)), 0, None)
+    return torch.from_numpy((np.linspace(0.5, 3.0, n)[:, None] * season).astype("float32"))
+
+
+TRUE_CLOUD = {"a": 0.05, "b": 0.08, "c": -19.0, "d": 35.0}
+
+
+@pytest.mark.parametrize("kind", ["backscatter", "brightness temperature"])
+def test_layers_learn_their_parameters_beside_the_soil(kind):
+    """The measurement is made with parameters that nobody tells: learned, the moisture is found better than with the wrong ones."""
+    data, truth = fields(8, 100, 5, noise=0.0, layers=1)
+    water, rng = plants(8, 100), np.random.default_rng(0)
+    warm = torch.full((8, 100), 293.15)
+
+    def layer(**options):
+        if kind == "backscatter":
+            return layers.WaterCloud(water, **options)
+        return layers.TauOmega(warm, water, 0.2, **options)
+
+    true, wrong = (
+        (TRUE_CLOUD, {"a": 0.05, "b": 0.08, "c": -16.0, "d": 35.0}) if kind == "backscatter"
+        else ({"depth": 0.10, "roughness": 0.30}, {"depth": 0.2, "roughness": 0.08})
+    )  # fmt: skip
+    with torch.no_grad():
+        seen = layer(**true)(torch.from_numpy(truth)).numpy()
+    noise = 0.5 if kind == "backscatter" else 1.3
+    y = (seen + rng.normal(0, noise, seen.shape)).astype("float32")
+    data = windows.replace(data, y=y, valid=np.ones(y.shape, bool))
+    teaches = layer(**wrong)
+    found = {
+        "learned": hybrid.fit(data, steps=70, observe=teaches),
+        "fixed": hybrid.fit(data, steps=70, observe=lambda m: layer(**wrong).requires_grad_(False)(m)),
+    }
+    error = {
+        n: float(np.sqrt(np.mean((m.predict(data).soil_moisture.values[..., :1] - truth)[:, 20:] ** 2)))
+        for n, m in found.items()
+    }
+    assert error["learned"] < 0.7 * error["fixed"], error
+    assert error["learned"] < 0.04, error
+    name = "c" if kind == "backscatter" else "roughness"
+    assert abs(teaches.parameters_of()[name] - true[name]) < 0.5 * abs(wrong[name] - true[name])

@@ -28,6 +28,9 @@ class Neighbors:
     cells : rows and columns on each side that are looked at; 1 is a neighborhood of 3 x 3.
     correlation : length L [m] over which the errors of weather, model and soil are alike between cells, as exp(-(d / L)^2 / 2); `radius`
         when left out, 0 for none. Neighbors teach only what errs alike: with 0 they add noise, and too long a length trusts them too much.
+
+    The errors of neighboring observations count as independent. A learned map errs alike over many cells: as an observation of
+    neighbors it would be trusted too much, so leave it to the column or grow its standard error.
     """
 
     radius: float = 500.0

@@ -2,7 +2,7 @@
 
 Tabular maps: `features`, `stack` -> `splits` -> `model.fit` -> `mapping.predict_map` / `write_map` -> `raster`, judged by `evaluate`,
 `intervals`, `applicability`, `explain`, chosen by `tuning`, told by `card`, kept by `stored`. Sequences: `windows`, `sequence` (networks in `nets`), and
-hybrids with a differentiable bucket in `hybrid` and `tensors`. PyTorch and CatBoost are extras and load when first used.
+hybrids with a differentiable bucket in `hybrid`, `tensors` and `layers` (what instruments see). PyTorch and CatBoost are extras and load when first used.
 """
 
 from __future__ import annotations

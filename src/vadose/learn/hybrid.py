@@ -140,8 +140,9 @@ def fit(
     warmup : first days without loss.
     penalty : weight of the physics penalties (`tensors.penalties` with `tensors.WEIGHTS`); the bucket obeys them by itself, a
         residual need not.
-    observe : soil moisture (site, day, 2) -> what `train.y` holds, for example brightness temperature through
-        `tensors.tau_omega`; soil moisture itself when left out.
+    observe : soil moisture (site, day, 2) -> what `train.y` holds, for example brightness temperature through `layers.TauOmega` or
+        backscatter through `layers.WaterCloud`, whose parameters are trained too (as those of any module), or a function; soil
+        moisture itself when left out.
     """
     for name in (rain, demand):
         if name not in train.inputs:
@@ -157,7 +158,8 @@ def fit(
     y, valid = torch.from_numpy(np.nan_to_num(train.y)), torch.from_numpy(train.valid.copy())
     valid[:, :warmup] = False
     spread = float(y[valid].std().clamp(min=1e-6))
-    optimizer = torch.optim.Adam(net.parameters(), lr=rate)
+    learned = [*net.parameters(), *(observe.parameters() if isinstance(observe, nn.Module) else ())]
+    optimizer = torch.optim.Adam(learned, lr=rate)
     model = HybridModel(net, scale, i, j)
     for step in range(steps):
         for group in optimizer.param_groups:
@@ -173,7 +175,7 @@ def fit(
             terms = tensors.penalties(moisture, weather[2], weather[3], inputs[4], fluxes=fluxes)
             loss = loss + penalty * sum(tensors.WEIGHTS[n] * v for n, v in terms.items())
         loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(learned, 1.0)
         optimizer.step()
         model.history.append(float(loss.detach()))
         if report:
