@@ -26,6 +26,15 @@ def test_c_t1_1_1_optram_on_its_edges():
     assert float(features.optram(xr.DataArray(5.5), v, **edges)) == pytest.approx(1.0)
 
 
+def test_indices_of_light_by_hand():
+    red, nir, swir = (xr.DataArray([v, 0.0]) for v in (0.1, 0.5, 0.3))
+    np.testing.assert_allclose(
+        features.ndvi(red, nir), [0.4 / 0.6, np.nan]
+    )  # (.5 - .1) / (.5 + .1); 0 / 0 says nothing
+    np.testing.assert_allclose(features.ndwi(nir, swir), [0.2 / 0.8, np.nan])
+    assert features.ndvi(red, nir).attrs["units"] == features.ndwi(nir, swir).attrs["units"] == "1"
+
+
 def test_optram_edges_are_found_in_a_scene():
     rng = np.random.default_rng(0)
     v, w = rng.uniform(0.1, 0.8, 200_000), rng.uniform(0, 1, 200_000)

@@ -404,6 +404,30 @@ def test_bad_input_is_named(trained):
     assert "p9" not in model.predictors
 
 
+def test_folds_that_leak_must_be_called_by_their_name():
+    x, y, _ = heteroscedastic(120, 1)
+    table = table_of(x, y, station=("sample", np.arange(120) // 4))
+    options = {"estimator": FAST["boosted"]}
+    with pytest.raises(VadoseInputError, match="stations lie in several folds, the first is 0"):
+        learn.fit(table, folds=splits.random_folds(120, k=3), **options)
+    named = learn.fit(table, folds=splits.random_folds(120, k=3), calibrated_on="random folds", **options)
+    assert named.calibrated_on == "random folds"
+    whole = learn.fit(table, folds=splits.group_folds(table.station.values, k=3), **options)
+    assert whole.calibrated_on == "folds of the caller"
+    assert learn.fit(table, **options).calibrated_on == "spatial blocks"
+
+
+def test_predictions_at_the_limit_of_the_training_are_flagged():
+    """Trees end where their samples end: beyond, the largest target is all they can say, and the flag says that."""
+    x = np.random.default_rng(0).uniform(0, 1, (400, 2)).astype("float32")
+    y = np.where(x[:, 0] > 0.6, 0.4, 0.1 + 0.4 * x[:, 0])
+    forest = learn.Forest(trees=20, share=1.0)  # every tree sees the predictor that counts
+    model = learn.fit(table_of(x, y), estimator=forest, folds=splits.random_folds(400, k=3))
+    flag = model.arrays(np.array([[5.0, 0.5], [0.3, 0.5]], "float32"))["flag"]
+    assert flag[0] & 4
+    assert not flag[1] & 4
+
+
 def test_card_needs_its_fields_and_shows_the_optimist(trained):
     x, y, _ = heteroscedastic(500, 1)
     table = table_of(x, y)

@@ -142,7 +142,7 @@ def fit(
     predictors: tuple[str, ...] | list[str] | None = None,
     estimator: Any = "boosted",
     folds: np.ndarray | None = None,
-    calibrated_on: str = "spatial blocks",
+    calibrated_on: str | None = None,
     rng: Rng = 0,
 ) -> Model:
     """Train on a table of samples and calibrate on folds that hold no neighbors.
@@ -153,11 +153,16 @@ def fit(
     predictors : names; all other variables over `sample` when left out.
     estimator : "boosted" (default), "forest" (citable baseline), "oblivious" (fastest maps, extra `trees`), or an instance.
     folds : fold number a sample; 10 spatial blocks of twice the variogram's range when left out.
-    calibrated_on : what the folds are, in words; stored with the model and in every map.
+    calibrated_on : what the folds are, in words; stored with the model and in every map. Folds that leak (a station in several of
+        them, the same place teaching and testing) must be called by their name here, such as "random folds".
 
     Returns
     -------
     Model with 90 and 68 % intervals calibrated out of fold, area of applicability, and the out-of-fold predictions.
+
+    Raises
+    ------
+    NotFoundError (target, predictor or estimator unknown), VadoseInputError (targets missing, folds that leak), TooFewSamplesError.
     """
     if target not in table:
         raise unknown_name("target", target, table.data_vars)
@@ -174,6 +179,10 @@ def fit(
     if folds is None:
         xy = splits.plane(table.lat.values, table.lon.values)
         folds = splits.block_folds(xy, size=splits.block_size(xy, y), rng=0)
+        calibrated_on = calibrated_on or "spatial blocks"
+    elif calibrated_on is None:
+        _refuse_shared(table, folds)
+    calibrated_on = calibrated_on or "folds of the caller"
     with np.errstate(all="ignore"):
         medians = np.nan_to_num(np.nanmedian(x, axis=0))
     flagged = np.flatnonzero(~np.isfinite(x).all(axis=0))
@@ -206,6 +215,21 @@ def fit(
         flagged, (float(y.min()), float(y.max())), 0.0 if sigma is None else float(np.sqrt(np.mean(sigma.values**2))),
         widening, calibrated_on, area, oof,
     )  # fmt: skip
+
+
+def _refuse_shared(table: xr.Dataset, folds: np.ndarray) -> None:
+    """Raise where a station lies in several folds: intervals calibrated there hold at stations that taught, nowhere else."""
+    if "station" not in table.coords:
+        return
+    _, station = np.unique(table.station.values, return_inverse=True)
+    pairs = np.unique(np.stack([station, np.unique(folds, return_inverse=True)[1]]), axis=1)
+    shared = np.flatnonzero(np.bincount(pairs[0]) > 1)
+    if shared.size:
+        first = np.unique(table.station.values)[shared[0]]
+        raise VadoseInputError(
+            f"{shared.size} stations lie in several folds, the first is {first}: they would teach and test. Use "
+            "splits.group_folds(table.station.values), or say what the folds are with calibrated_on"
+        )
 
 
 def _growth(part: Any, rows: Any, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
