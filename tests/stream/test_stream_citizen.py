@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vadose.cli.stream import command
@@ -143,6 +143,7 @@ def test_who_was_alone_everywhere_has_no_trust_score():
     assert found.offset[2] == 0
 
 
+@settings(deadline=None)
 @given(st.floats(-89, 89), st.floats(-179, 179), st.floats(0, 5000))
 def test_nobody_finds_the_garden(lat, lon, accuracy):
     """Published coordinates are multiples of .01 degrees, at most half of that away, and say how far they may be off."""

@@ -20,7 +20,7 @@ from vadose.stream import latency, text
 from vadose.stream import network as maker
 from vadose.stream.flags import CLOCK, DROPPED
 from vadose.stream.formats import _digits, read
-from vadose.stream.ingest import bad_rows
+from vadose.stream.ledger import bad_rows
 from vadose.stream.release import release
 
 ISMN = "COSMOS_COSMOS_ARM-1_sm_0.000000_0.050000_Probe_20230301_20230302.stm"
@@ -94,7 +94,7 @@ def test_watch_takes_in_a_file_that_comes_between_two_looks(mixed, monkeypatch):
         assert seconds == 5
         (raw / "hill__ten_b.csv").write_text("# logger: hill\n# table: ten\nTIMESTAMP,swc\n2023-03-01 00:10:00,21\n")
 
-    monkeypatch.setattr("time.sleep", sleep)
+    monkeypatch.setattr("vadose.cli.stream.sleep", sleep)
     done = CliRunner().invoke(command, ["watch", str(root), "--every", "5", "--rounds", "3"])
     assert done.exit_code == 0, done.output
     assert done.output.count("1 new files") == 2
@@ -191,6 +191,7 @@ def test_l0_holds_what_was_logged_and_l1_what_it_means(network):
     assert known["table_version"] == stream.Table(root).version()
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.from_regex(r"(19|20)[0-9]{2}(0[0-9]|1[0-3])[0-3][0-9]([01][0-9]|2[0-5])[0-6][0-9]", fullmatch=True),

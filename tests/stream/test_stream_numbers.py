@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vadose.errors import VadoseInputError
@@ -239,6 +239,7 @@ def test_overlapping_rows_missing_units_and_sites_are_errors(tmp_path):
         design.offset("S01")
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-50, 50), min_size=120, max_size=160), st.floats(-100, 100), st.floats(0.5, 20))
 def test_median_rule_does_not_depend_on_offset_and_scale(values, offset, scale):
     x = np.array(values)[:, None]

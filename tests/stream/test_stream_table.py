@@ -218,7 +218,7 @@ def test_killed_anywhere_a_rerun_ends_in_the_same_table(network, tmp_path, table
 
 
 def test_two_runs_at_once_are_refused(network):
-    from vadose.stream.ingest import locked
+    from vadose.stream.root import locked
 
     root, _, _ = network()
     with locked(root), pytest.raises(VadoseInputError, match="another run"):

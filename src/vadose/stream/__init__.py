@@ -5,8 +5,10 @@ from __future__ import annotations
 from vadose.stream.calibration import Calibration, pore_water_conductivity, topp
 from vadose.stream.design import Design, read_design
 from vadose.stream.flags import STREAM_FLAGS
-from vadose.stream.ingest import Report, bad_rows, init, run
+from vadose.stream.ingest import Report, run
+from vadose.stream.ledger import bad_rows
 from vadose.stream.network import generate
+from vadose.stream.root import init
 from vadose.stream.table import Table
 
 __all__ = [

@@ -37,6 +37,10 @@ class Layout:
         """Logger time minus UTC."""
         return np.timedelta64(self.offset, "s")
 
+    def part(self, columns: slice) -> Layout:
+        """The same of some of the columns."""
+        return replace(self, columns=self.columns[columns], links=self.links[columns])
+
 
 @lru_cache(maxsize=64)
 def _layout(design_key: int, logger: str, table: str) -> Layout | None:

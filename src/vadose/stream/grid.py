@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +11,14 @@ import numpy as np
 from vadose.stream.checks import clock_set_back
 from vadose.stream.flags import CLOCK, CUT, DUP
 from vadose.stream.landing import CUT_BIT, VALID_BIT
+from vadose.stream.text import Block
 
 REVISION_SHIFT = 57
-SOURCE_MASK = ~(CUT_BIT | VALID_BIT)
+
+
+def months(time: np.ndarray) -> np.ndarray:
+    """Calendar month (UTC) of each time."""
+    return time.astype("datetime64[M]")
 
 
 @dataclass
@@ -49,15 +55,13 @@ def from_rows(
     *,
     cut: bool,
     no_data: np.ndarray,
+    clock: np.ndarray,
 ) -> Grid:
-    """Rows of a file in file order -> a grid. `columns`: positions of the values in the stream; `no_data`: where there is no number."""
+    """Rows of a file in file order -> a grid. `columns`: positions of the values in the stream; `no_data`: where there is no number;
+    `clock`: rows in whose time the clock was set back (clock_marks)."""
     n = time.size
     flag = np.zeros(n, np.int32)
-    same = _repeated(time, values)
-    unlike = ~same
-    marks = np.zeros(n, bool)
-    marks[unlike] = clock_set_back(time[unlike])
-    flag[marks] |= CLOCK
+    flag[clock] |= CLOCK
     quality = np.full(n, CUT_BIT, np.int64)
     if cut and n:
         flag[-1] |= CUT
@@ -87,15 +91,35 @@ def from_rows(
     return out
 
 
-def _repeated(time: np.ndarray, values: np.ndarray) -> np.ndarray:
+def clock_marks(blocks: Iterable[Block]) -> Iterator[tuple[Block, np.ndarray]]:
+    """Each block of a file with its rows in whose time the clock was set back, looking into the block before and the one after it."""
+    held: tuple[Block, np.ndarray] | None = None
+    for block in blocks:
+        marks = np.zeros(block.time.size, bool)
+        both = [block] if held is None else [held[0], block]
+        time = np.concatenate([b.time for b in both])
+        if time.size > 1 and not (time[1:] > time[:-1]).all():
+            unlike = ~_repeated(time, [b.values for b in both])
+            found = np.zeros(time.size, bool)
+            found[unlike] = clock_set_back(time[unlike])
+            marks |= found[time.size - marks.size :]
+            if held is not None:
+                held = held[0], held[1] | found[: time.size - marks.size]
+        if held is not None:
+            yield held
+        held = block, marks
+    if held is not None:
+        yield held
+
+
+def _repeated(time: np.ndarray, values: list[np.ndarray]) -> np.ndarray:
     """Rows that repeat an earlier row of the file exactly (a table that was written into the file twice)."""
     out = np.zeros(time.size, bool)
-    if time.size < 2 or (time[1:] > time[:-1]).all():
-        return out
-    seen: set[bytes] = set()
-    rows = np.ascontiguousarray(values)
-    for k, stamp in enumerate(time.astype(np.int64)):
-        key = stamp.tobytes() + rows[k].tobytes()
+    rows = [row for block in values for row in block]
+    _, where, often = np.unique(time, return_inverse=True, return_counts=True)
+    seen: set[tuple[int, bytes]] = set()
+    for k in np.flatnonzero(often[where] > 1).tolist():
+        key = int(where[k]), rows[k].tobytes()
         out[k] = key in seen
         seen.add(key)
     return out
@@ -112,6 +136,9 @@ def _lay(under: Grid, over: Grid, at: np.ndarray) -> None:
     valid = ((a_rank & whole) == whole) & ((b_rank & whole) == whole)
     differ = same_revision & valid & (a_raw != b_raw)
     flag = np.where(win, over.flag, under.flag[at])
+    # One file that says the same twice (a table written into it again) leaves no doubt about its clock.
+    again = (a_rank == b_rank) & ((a_raw == b_raw) | (np.isnan(a_raw) & np.isnan(b_raw)))
+    flag = np.where(again & (over.flag & under.flag[at] & CLOCK == 0), flag & ~CLOCK, flag)
     inherited = np.where(same_revision & valid, (over.flag | under.flag[at]) & DUP, 0)
     under.flag[at] = flag | inherited | np.where(differ, DUP, 0)
     under.raw[at] = np.where(win, b_raw, a_raw)

@@ -7,10 +7,12 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -77,6 +79,7 @@ class Landing:
         self.root = root / "landing"
         self.root.mkdir(parents=True, exist_ok=True)
         self.seen_file = root / "seen.json"
+        self.missing: dict[str, str] = {}  # input -> why nothing comes from it
         self.seen: dict[str, list] = json.loads(self.seen_file.read_text()) if self.seen_file.is_file() else {}
 
     def path(self, sha256: str) -> Path:
@@ -86,15 +89,38 @@ class Landing:
     def land(self, places: Iterable[str | Path], *, storage_options: dict | None = None) -> Iterator[Landed]:
         """New or changed files below folders, prefixes or file names. What was seen with the same size and date is not opened.
 
-        Only one run at a time may land below a root (ingest.locked). Call `save` when what became of them is written down: a run that dies before lands them again.
+        A place that is not there, does not answer or holds no logger file is passed over and named in `missing`.
+        Only one run at a time may land below a root (root.locked). Call `save` when what became of them is written down: a run that dies before lands them again.
         """
         for left in self.root.glob(".incoming-*"):  # by a run that was killed
             left.unlink()
-        new = [found for found in _listing(places, storage_options) if self.seen.get(found[0], [None])[0] != found[1]]
+        self.missing = {}
+        new = []
+        for place in sorted({str(p) for p in places}):
+            try:
+                found = list(_listing(place, storage_options))
+            except UnreadableFileError as error:
+                self.missing[place] = str(error)
+                continue
+            if not found:
+                self.missing[place] = f"no logger file there, that is none that ends in {', '.join(SUFFIXES)}"
+            new += [(place, *one) for one in found if self.seen.get(one[0], [None])[0] != one[1]]
         with ThreadPoolExecutor(THREADS) as pool:
-            for (address, mark, _), landed in zip(new, pool.map(lambda found: self._land_one(found[0], found[2]), new)):
-                self.seen[address] = [mark, landed.sha256]
-                yield landed
+            for (_, address, mark, _), landed in zip(new, pool.map(self._try_one, new)):
+                if landed is not None:
+                    self.seen[address] = [mark, landed.sha256]
+                    yield landed
+
+    def _try_one(self, found: tuple[str, str, str, Callable[[], Any]]) -> Landed | None:
+        """A file landed; None where it cannot be read now. Of a store that went away no further file is tried."""
+        place, address, _, open_file = found
+        if "://" in place and place in self.missing:
+            return None
+        try:
+            return self._land_one(address, open_file)
+        except UnreadableFileError as error:
+            self.missing[place] = str(error)
+            return None
 
     def save(self) -> None:
         """Keep the list of what was seen (atomic)."""
@@ -105,8 +131,8 @@ class Landing:
     def _land_one(self, address: str, open_file) -> Landed:
         digest, size, head, tail = hashlib.sha256(), 0, b"", b""
         temporary = self.root / f".incoming-{os.getpid()}-{threading.get_ident()}"
-        with open_file() as source, temporary.open("wb") as copy:
-            while chunk := source.read(1 << 20):
+        with temporary.open("wb") as copy:
+            for chunk in _chunks(address, open_file):
                 digest.update(chunk)
                 copy.write(chunk)
                 size += len(chunk)
@@ -136,31 +162,45 @@ def describe(sha: str, name: str, size: int, head: bytes, tail: bytes) -> Landed
     return Landed(sha, name, size, header.kind, header.stream, header.logger, header.table, rank)
 
 
-def _listing(places: Iterable[str | Path], storage_options: dict | None):
-    """(address, mark that changes with the content, opener) of every file, sorted by address."""
-    for place in sorted({str(p) for p in places}):
-        if "://" in place:
-            import fsspec
+def _chunks(address: str, open_file: Callable[[], Any]) -> Iterator[bytes]:
+    """The bytes of a file. Whatever fails here is the place it lies in, not the disk it is copied to."""
+    try:
+        with open_file() as source:
+            while chunk := source.read(1 << 20):
+                yield chunk
+    except GeneratorExit:
+        raise
+    except Exception as error:
+        raise UnreadableFileError(f"{address}: {said(error)}") from error
 
+
+def said(error: Exception) -> str:
+    """What an error says, in one line."""
+    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(words).split())
+
+
+def _listing(place: str, storage_options: dict | None) -> Iterator[tuple[str, str, Callable[[], Any]]]:
+    """(address, mark that changes with the content, opener) of every file of a place, sorted by address."""
+    if "://" in place:
+        import fsspec
+
+        try:
             fs, root = fsspec.core.url_to_fs(place, **(storage_options or {}))
             fs.invalidate_cache()  # what a watch saw an hour ago is not what is there now
             found = fs.find(root, detail=True)
-            for address in sorted(a for a in found if a.lower().endswith(SUFFIXES)):
-                info = found[address]
-                mark = str(
-                    info.get("ETag")
-                    or info.get("etag")
-                    or [info.get("size"), str(info.get("LastModified", info.get("mtime", "")))]
-                )
-                yield fs.unstrip_protocol(address), mark, (lambda fs=fs, a=address: fs.open(a, "rb"))
-            continue
-        base = Path(place)
-        for path in sorted(base.rglob("*")) if base.is_dir() else [base]:
-            if path.is_file() and path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-                status = path.stat()
-                yield str(path.absolute()), f"{status.st_size}-{status.st_mtime_ns}", (lambda p=path: p.open("rb"))
-
-
-def as_row(landed: Landed) -> dict:
-    """For the table of sources."""
-    return asdict(landed)
+        except Exception as error:  # each store has errors of its own
+            raise UnreadableFileError(f"it does not answer: {said(error)}") from error
+        for address in sorted(a for a in found if a.lower().endswith(SUFFIXES)):
+            info = found[address]
+            changed = [info.get("size"), str(info.get("LastModified", info.get("mtime", "")))]
+            mark = str(info.get("ETag") or info.get("etag") or changed)
+            yield fs.unstrip_protocol(address), mark, partial(fs.open, address, "rb")
+        return
+    base = Path(place)
+    if not base.exists():
+        raise UnreadableFileError("no such folder; it is taken up once it is there")
+    for path in sorted(base.rglob("*")) if base.is_dir() else [base]:
+        if path.is_file() and path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+            status = path.stat()
+            yield str(path.absolute()), f"{status.st_size}-{status.st_mtime_ns}", partial(path.open, "rb")

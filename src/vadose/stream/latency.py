@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as compute
 
 from vadose.stream.design import read_design
-from vadose.stream.ingest import bad_rows, settings
+from vadose.stream.ledger import BAD, Ledger, bad_rows
+from vadose.stream.root import settings
 from vadose.stream.table import Table
 
 #: Hours without data after which a stream is in alarm.
@@ -106,9 +106,10 @@ def page(root: str | Path, *, now: np.datetime64 | None = None) -> Path:
     """Write `status.html` below the root (atomic) and give its path."""
     base = Path(root)
     states = status(base, now=now)
-    ledger = json.loads((base / "sources.json").read_text())["sources"] if (base / "sources.json").is_file() else {}
-    troubles = sorted({s["reason"] for s in ledger.values() if s["state"] in ("waiting", "unreadable")})
-    bad = bad_rows(base)
+    ledger = Ledger(base)
+    troubles = ledger.troubles()
+    count = sum(s.bad for s in ledger.sources.values())
+    bad = bad_rows(base, 200)
     months = sorted({m for s in states for m in s.months})[-24:]
     top = {s.stream: max(s.months.values(), default=1) for s in states}
 
@@ -124,8 +125,9 @@ def page(root: str | Path, *, now: np.datetime64 | None = None) -> Path:
     listed = "".join(f"<li>{html.escape(t)}</li>" for t in troubles) or "<li>none</li>"
     shown = "".join(
         f"<tr><td>{html.escape(b['file'])}</td><td>{b['line']}</td><td>{html.escape(b['reason'])}</td></tr>"
-        for b in bad[:200]
+        for b in bad
     )
+    more = f", the first {len(bad)}; all of them are in {html.escape(str(base / BAD))}" if count > len(bad) else ""
     stamp = now if now is not None else np.datetime64(datetime.now(UTC).replace(tzinfo=None), "m")
     text = f"""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>Sensor streams</title><style>
 body{{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1100px;color:#222}}.wide{{overflow-x:auto}}table{{border-collapse:collapse;font-size:13px}}td{{white-space:nowrap}}td:last-child:not(.m){{white-space:normal;min-width:14rem}}@media(max-width:700px){{body{{margin:1rem}}}}
@@ -133,7 +135,7 @@ td,th{{padding:3px 10px;border-bottom:1px solid #ddd;text-align:left}}td.m{{padd
 <h1>How late are the data?</h1><p>{len(states)} stream{"" if len(states) == 1 else "s"}, {sum(s.values for s in states):,} values, {sum(s.silent for s in states)} silent for more than {LATE_HOURS:g} hours, {sum(s.weak for s in states)} with a weak battery.
 Seen at {str(stamp)[:16].replace("T", " ")} UTC. Darker months hold more values.</p>
 <div class="wide"><table><tr><th>stream</th><th>silent for</th><th>last value (UTC)</th><th>values</th><th colspan="{max(len(months), 1)}">{months[0] if months else ""} to {months[-1] if months else ""}</th></tr>{rows}</table></div>
-<h2>Waiting or not readable</h2><ul>{listed}</ul><h2>Bad rows ({len(bad)})</h2><div class="wide"><table><tr><th>file</th><th>line</th><th>why</th></tr>{shown}</table></div></html>"""
+<h2>Waiting or not readable</h2><ul>{listed}</ul><h2>Bad rows ({count:,}{more})</h2><div class="wide"><table><tr><th>file</th><th>line</th><th>why</th></tr>{shown}</table></div></html>"""
     final = base / "status.html"
     temporary = base / f".status.{os.getpid()}"
     temporary.write_text(text)

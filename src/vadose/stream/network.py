@@ -234,15 +234,23 @@ def write_toa5(
     path: Path, logger: str, table: str, time: np.ndarray, data: np.ndarray, *, first_record: int = 0
 ) -> None:
     """One TOA5 file as a CR1000X writes it: four header lines, quoted names, "NAN" for missing, CR LF."""
+    path.write_bytes(toa5_header(logger, table) + toa5_rows(logger, time, data, first_record=first_record))
+
+
+def toa5_header(logger: str, table: str) -> bytes:
+    """The four header lines of a TEROS table."""
     value_names = names(table)
-    cols = ["TIMESTAMP", "RECORD", "PB", "Statname", "BattV_Avg", *value_names]
     lines = [
         ["TOA5", logger, "CR1000X", "28735", "CR1000X.Std.05.01", "CPU:NET_v1.CR1X", "53163", table],
-        cols,
+        ["TIMESTAMP", "RECORD", "PB", "Statname", "BattV_Avg", *value_names],
         ["TS", "RN", "", "", "Volts", *[""] * len(value_names)],
         ["", "", "Smp", "Smp", "Avg", *["Smp"] * len(value_names)],
     ]
-    head = "".join(",".join(f'"{c}"' for c in line) + "\r\n" for line in lines).encode()
+    return "".join(",".join(f'"{c}"' for c in line) + "\r\n" for line in lines).encode()
+
+
+def toa5_rows(logger: str, time: np.ndarray, data: np.ndarray, *, first_record: int = 0) -> bytes:
+    """Rows under that header."""
     n = time.size
     arrays = [
         pa.array(time.astype("datetime64[s]")), pa.array(np.arange(first_record, first_record + n)), pa.array(np.full(n, 101)),
@@ -255,14 +263,13 @@ def write_toa5(
         sink,
         pc.WriteOptions(include_header=False, quoting_style="none"),
     )
-    body = (
+    return (
         sink.getvalue()
         .replace(b",,", b',"NAN",')
         .replace(b",,", b',"NAN",')
         .replace(b",\n", b',"NAN"\n')
         .replace(b"\n", b"\r\n")
     )
-    path.write_bytes(head + body)
 
 
 def _write(raw: Path, logger: str, table: str, time: np.ndarray, data: np.ndarray) -> list[Path]:

@@ -23,7 +23,7 @@ from vadose.stream.aggregate import aggregate, annual_cycle, plot_means
 from vadose.stream.cube import write_cube
 from vadose.stream.design import Design, read_design
 from vadose.stream.flags import DROPPED, STREAM_FLAGS
-from vadose.stream.ingest import settings
+from vadose.stream.root import settings
 from vadose.stream.table import Table
 
 LEVELS = ("L0", "L1", "L2")
