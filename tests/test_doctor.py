@@ -64,7 +64,8 @@ def test_small_memory_of_the_container_counts_not_that_of_the_machine(place):
 
 def test_scratch_is_written_read_and_removed(place, tmp_path):
     (tmp_path / "scratch").mkdir()
-    (finding,) = doctor.scratch(place({"SCRATCH_BUCKET": f"file://{tmp_path}/scratch"}))
+    (finding,) = doctor.scratch(place({"SCRATCH_BUCKET": f"file://{tmp_path}/scratch", "VADOSE_SCRATCH_DAYS": "7"}))
+    assert finding.seen.endswith("deleted after 7 days")
     assert finding.state == GOOD
     assert not list((tmp_path / "scratch").iterdir())
     (tmp_path / "plain").write_text("")

@@ -223,7 +223,9 @@ def scratch(place: Place) -> list[Finding]:
                 "tell the hub's admin: the store is not consistent",
             )
         ]
-    return [Finding("scratch", GOOD, f"{bucket}: written, read, removed")]
+    days = place.environment.get("VADOSE_SCRATCH_DAYS")
+    kept = f"; what is there is deleted after {days} days" if days else ""
+    return [Finding("scratch", GOOD, f"{bucket}: written, read, removed{kept}")]
 
 
 def region(place: Place) -> list[Finding]:

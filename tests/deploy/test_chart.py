@@ -345,6 +345,13 @@ def test_hub_on_aws_is_inside_the_network_until_somebody_opens_it(chart):
     assert chart.objects("aws", {"jupyterhub": {"proxy": opened}})
 
 
+def test_the_hub_of_the_docs_renders(chart):
+    """docs/operate/first-deploy.md: hub.yaml as it is printed there, on the overlay for AWS."""
+    block = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/operate/first-deploy.md").read_text(), re.S)[0]
+    settings = one(chart.objects("aws", yaml.safe_load(block)), "ConfigMap", "vadose-hub")["data"]["settings.json"]
+    assert json.loads(settings)["login"]["host"] == "hub.university.edu"
+
+
 def test_claims_have_a_class_where_the_cluster_has_no_default(rendered, chart):
     """EKS has no default storage class: a claim without one waits for ever, and its pod with it."""
     on = {
@@ -730,6 +737,18 @@ def test_backup_of_a_database_that_is_being_written_is_whole(tmp_path):
     failed = subprocess.run([*command[:2], "/nowhere.sqlite", str(target)], capture_output=True, text=True, check=False)
     assert failed.returncode
     assert "is not there" in failed.stderr
+
+
+def test_the_pod_that_puts_a_copy_back_is_valid_and_takes_the_hubs_volume(chart, rendered):
+    validate = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is in the test extra")
+    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/operate/restore.md").read_text(), re.S)
+    pod = yaml.safe_load(text)
+    validate.validate(pod, KUBERNETES, strict=True)
+    job = one(rendered["aws"], "CronJob", "vadose-backup")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert pod["spec"]["volumes"][0] == next(v for v in job["volumes"] if v["name"] == "database")
+    assert pod["spec"]["securityContext"] == job["securityContext"], "who writes the database is who reads it"
+    image = chart.values("aws")["jupyterhub"]["singleuser"]["image"]
+    assert pod["spec"]["containers"][0]["image"] == f"{image['name']}:{image['tag']}"
 
 
 def test_backup_goes_where_its_role_may_write(rendered):

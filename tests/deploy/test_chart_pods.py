@@ -163,6 +163,7 @@ def test_notebook_finds_gateway_catalog_scratch_and_gives_its_own_image_to_worke
     names = [e["name"] for e in pod["spec"]["containers"][0]["env"]]
     assert env["SCRATCH_BUCKET"] == "s3://vadose-scratch-1/$(JUPYTERHUB_USER)"
     assert names.index("JUPYTERHUB_USER") < names.index("SCRATCH_BUCKET")
+    assert env["VADOSE_SCRATCH_DAYS"] == "7"
     assert env["AWS_DEFAULT_REGION"] == "us-west-2"
     assert env["VADOSE_CATALOG"] == "http://vadose-catalog.hub:8080/services/stac"
     assert env["JUPYTER_RUNTIME_DIR"].startswith("/tmp/")

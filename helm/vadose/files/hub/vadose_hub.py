@@ -243,6 +243,8 @@ def configure_kubernetes(c, settings):
     cloud = settings.get("cloud", {})
     if cloud.get("scratchBucket"):
         environment["SCRATCH_BUCKET"] = f"s3://{cloud['scratchBucket']}/$(JUPYTERHUB_USER)"
+        if cloud.get("scratchDays"):
+            environment["VADOSE_SCRATCH_DAYS"] = str(cloud["scratchDays"])
     if cloud.get("dataBucket"):
         environment["VADOSE_DATA_BUCKET"] = f"s3://{cloud['dataBucket']}"
     if cloud.get("region"):
