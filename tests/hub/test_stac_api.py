@@ -113,6 +113,14 @@ def test_documents_of_the_api_pass_the_core_schema(api):
         assert core_errors(document) == []
 
 
+def test_every_link_of_the_first_document_answers(api):
+    links = json.loads(urllib.request.urlopen(api).read())["links"]
+    asked = {link["href"] for link in links if link.get("method", "GET") == "GET"}
+    assert len(asked) >= 6
+    for href in asked:
+        assert urllib.request.urlopen(href).status == 200, href
+
+
 def test_the_outside_suite_for_stac_apis_finds_no_fault(api):
     """stac-api-validator: core, collections, features and item search, by GET and POST, right and wrong questions."""
     python = Path(__file__).parents[2] / ".side" / "stac_api_validator" / "bin" / "python"

@@ -236,6 +236,8 @@ def application(folder: Folder, prefix: str):
             stac_fastapi_description=DESCRIPTION,
             stac_fastapi_landing_id="vadose",
             stac_fastapi_version=vadose.__version__,
+            openapi_url=prefix + "/api",
+            docs_url=prefix + "/api.html",
         ),
         client=Client(title=TITLE, description=DESCRIPTION, landing_page_id="vadose", stac_version="1.1.0"),
         stac_version="1.1.0",
