@@ -145,15 +145,34 @@ def test_models_are_told_apart_and_their_files_joined_in_time_and_by_variable(tm
         ds.soil_moisture.values[..., [2, 3, 0, 1]], np.concatenate([first, second]) / 100, rtol=1e-6
     )
     assert "soil_moisture_content" in ds
+    late = vadose.open("cmip6-esgf", catalog=str(folder), where={"cmip6:source_id": "E3SM-1-0"}, time="2001-06")
+    assert late.sizes["time"] == 1  # within a file that begins in January
 
 
 def test_text_archives_open_from_a_folder(tmp_path, shared_data):
     folder = catalog_of(tmp_path, "uscrn", "neon", "compass-fme")
-    build.build(folder, "uscrn", source=str(shared_data / "uscrn" / "KS_*.csv"))
+    # NOAA's own files: columns without names, one a station and year.
+    rows = (shared_data / "uscrn" / "KS_Manhattan_6_SSW.csv").read_text().splitlines()
+    home = tmp_path / "crn"
+    for year in ("2011", "2012"):
+        kept = [r.replace(",", "   ") for r in rows[1:] if r.split(",")[1].startswith(year)]
+        (home / year).mkdir(parents=True)
+        (home / year / f"CRND0103-{year}-KS_Manhattan_6_SSW.txt").write_text("\n".join(kept) + "\n")
+    assert build.build(folder, "uscrn", source=str(home)).indexed == 2
     ds = vadose.open("uscrn", catalog=str(folder))
-    assert float(ds.soil_moisture.max()) <= 1.0
+    assert ds.sizes["station"] == 1
+    assert {str(t)[:4] for t in ds.time.values} == {"2011", "2012"}
+    column = [float(r.split(",")[18]) for r in rows[1:] if r.split(",")[1][:4] in ("2011", "2012")]
+    np.testing.assert_allclose(ds.soil_moisture[0, 0].values, [v if v > -99 else np.nan for v in column])
     build.build(folder, "neon", source=str(shared_data / "neon" / "NEON_SJER_VSWC*.csv.gz"))
     assert vadose.open("neon", catalog=str(folder)).sizes["station"] > 3
+    table = pd.DataFrame({"Site": "TMP", "Plot": "F", "TIMESTAMP": pd.date_range("2024-01-01", periods=4, freq="15min"), "Instrument": "TEROS12", "Instrument_ID": "A", "Sensor_ID": "1", "Location": "F1", "research_name": "soil-vwc-15cm", "Value": [0.1, 0.2, 0.3, 1.4], "N_avg": [1, 1, 0, 1], "N_drop": 0})  # fmt: skip
+    (tmp_path / "fme").mkdir()
+    table.to_parquet(tmp_path / "fme" / "TMP_F_2024_soil-vwc-15cm_L2_v2-1.parquet")
+    build.build(folder, "compass-fme", source=str(tmp_path / "fme"))
+    ds = vadose.open("compass-fme", catalog=str(folder))
+    np.testing.assert_allclose(ds.soil_moisture.values, [[0.1, 0.2, 0.3, np.nan]])
+    assert float(ds.depth[0]) == 0.15
 
 
 def test_ascat_cells_lie_side_by_side(tmp_path):

@@ -289,7 +289,7 @@ def eras(journal: Journal, recipe: Recipe, outcome: Outcome) -> list[tuple[Era, 
     if len(groups) > MOST_ERAS:
         raise VadoseInputError(
             f"{outcome.id}: {len(groups)} different layouts in {len(kept)} files (scale, offset, fill, chunks or units change from file to file); "
-            "such files are read one by one: set the reader to netcdf instead of building references"
+            "such files are read one by one: add `join: time` to recipe.yaml and build it again"
         )
     out = []
     for era, members in groups.items():

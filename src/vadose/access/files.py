@@ -31,7 +31,7 @@ MEDIA = {
     "parquet": "application/vnd.apache.parquet",
 }
 #: Names in a pattern that are no property of an item.
-APART = ("time", "revision", "asset")
+APART = ("time", "until", "revision", "asset")
 #: Pages of a STAC API's answer that are followed.
 PAGES = 1000
 
@@ -107,9 +107,10 @@ def made(found: Iterable[Stat], recipe: Recipe, collection: dict[str, Any], acce
 def _item(collection: dict[str, Any], assets: dict[str, Stat], moment: np.datetime64 | None, said: dict[str, str], recipe: Recipe) -> dict[str, Any]:  # fmt: skip
     west, south, east, north = collection["extent"]["spatial"]["bbox"][0]
     first, last = ((t or "9999-12-31T00:00:00Z") for t in collection["extent"]["temporal"]["interval"][0])
-    if moment is not None:
-        first = last = f"{moment.astype('datetime64[s]')}Z"
     one = next(iter(assets.values()))
+    if moment is not None:
+        end = recipe.until(one.href)
+        first, last = (f"{t.astype('datetime64[s]')}Z" for t in (moment, moment if end is None else end))
     name = Path(one.href).name
     if len(assets) > 1:
         name = name.removesuffix(Path(name).suffix).removesuffix(next(iter(assets))).rstrip("._-")

@@ -35,7 +35,7 @@ class Recipe:
     group of the pattern is the revision). only / leave_out: variables. chunks: hint for Dask. series: variables worth a copy
     chunked in time.
     join: location, time, station or tile where no cube can be made of the files (swaths, scenes, text): they are listed, and
-    read one by one. Named groups of the time's pattern are then properties of items (`time`, `revision` and `asset` apart:
+    read one by one. Named groups of the time's pattern are then properties of items (`time`, `until`, `revision` and `asset` apart:
     files that differ in `asset` only are one item); properties renames them, alike names those that must be the same in all
     that is opened together.
     """
@@ -79,6 +79,17 @@ class Recipe:
             raise UnreadableFileError(
                 f"{address}: {_group(found, 'time', 1)!r} is not a time of the form {self.time.get('format')}"
             ) from error
+
+    def until(self, address: str) -> np.datetime64 | None:
+        """The last moment that a file's name states (group `until`): the end of that year, month or day; None where it states none."""
+        found = re.search(self.time.get("pattern", "(?!)"), address)
+        text = found.groupdict().get("until") if found else None
+        if not text:
+            return None
+        form = self.time.get("format") or ""
+        step = next((unit for mark, unit in PRECISION if mark in form), "D")
+        last = np.datetime64(pd.to_datetime(text, format=form), "ns").astype(f"datetime64[{step}]") + 1
+        return last.astype("datetime64[ns]") - np.timedelta64(1, "s")
 
     def period_of(self, address: str) -> tuple[np.datetime64, np.datetime64]:
         """From when until before when a name's time may mean: a day, hour, minute or second, as exact as its format is."""

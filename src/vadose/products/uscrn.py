@@ -1,7 +1,8 @@
-"""US Climate Reference Network daily soil moisture: csv with NOAA's column names, or a parquet table. doi:10.1175/JHM-D-12-0146.1."""
+"""US Climate Reference Network daily soil moisture: NOAA's daily01 text, csv with its column names, or a parquet table. doi:10.1175/JHM-D-12-0146.1."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,29 +16,22 @@ from vadose.products.canonical import tidy
 
 DEPTHS = (5, 10, 20, 50, 100)  # cm
 MISSING = (-99.0, -9999.0)
+#: Columns of daily01, which its text files do not name.
+COLUMNS = (
+    "WBANNO", "LST_DATE", "CRX_VN", "LONGITUDE", "LATITUDE", "T_DAILY_MAX", "T_DAILY_MIN", "T_DAILY_MEAN", "T_DAILY_AVG",
+    "P_DAILY_CALC", "SOLARAD_DAILY", "SUR_TEMP_DAILY_TYPE", "SUR_TEMP_DAILY_MAX", "SUR_TEMP_DAILY_MIN", "SUR_TEMP_DAILY_AVG",
+    "RH_DAILY_MAX", "RH_DAILY_MIN", "RH_DAILY_AVG", *(f"SOIL_{v}_{d}_DAILY" for v in ("MOISTURE", "TEMP") for d in DEPTHS),
+)  # fmt: skip
 
 
-def open(path: str | Path) -> xr.Dataset:
+def open(place: str | Path | Iterable[str | Path]) -> xr.Dataset:
     """Daily `soil_moisture` (station, depth, time) [m3 m-3] and `soil_temperature` [K] at the five sensor depths.
 
-    Sentinels -99 and -9999 become NaN. Raises UnreadableFileError naming the file and the columns that are missing.
+    `place` is a file, or several: NOAA's daily01 text (one a station and year), csv with its column names, parquet. Sentinels -99
+    and -9999 become NaN. Raises UnreadableFileError naming the file and the columns that are missing.
     """
-    if str(path).endswith((".parquet", ".gz")):
-        table = pd.read_parquet(path)
-    else:
-        table = tables.read(tables.text_of(path), path, needed=(), what="a table of USCRN daily data")
-    table.columns = [c.lower() for c in table.columns]
-    names = {"lst_date": "time", "wbanno": "wban", "longitude": "lon", "latitude": "lat"}
-    table = table.rename(columns={k: v for k, v in names.items() if k in table.columns})
-    needed = {"time", "wban", "lat", "lon", "soil_moisture_5_daily"}
-    if needed - set(table.columns):
-        raise UnreadableFileError(
-            f"{path}: not USCRN daily data: columns {sorted(needed - set(table.columns))} are missing"
-        )
-    stamp = table["time"]
-    table["time"] = (
-        pd.to_datetime(stamp.astype(str), format="%Y%m%d") if stamp.dtype.kind in "iu" else pd.to_datetime(stamp)
-    )
+    paths = [place] if isinstance(place, str | Path) else list(place)
+    table = pd.concat([_table(p) for p in paths], ignore_index=True)
     table["wban"] = table["wban"].astype(str).str.zfill(5)
     places = table.groupby("wban")[["lat", "lon"]].median()
     time = pd.DatetimeIndex(sorted(table["time"].unique()))
@@ -65,6 +59,41 @@ def open(path: str | Path) -> xr.Dataset:
     return tidy(out, product="uscrn", source=out)
 
 
+def _table(path: str | Path) -> pd.DataFrame:
+    """One file: `time`, `wban`, `lat`, `lon` and the sensors' columns."""
+    if str(path).endswith((".parquet", ".gz")):
+        table = pd.read_parquet(path)
+    else:
+        text = tables.text_of(path)
+        if str(path).endswith(".txt"):
+            text = _with_names(text, path)
+        table = tables.read(text, path, needed=(), what="a table of USCRN daily data")
+    table.columns = [c.lower() for c in table.columns]
+    names = {"lst_date": "time", "wbanno": "wban", "longitude": "lon", "latitude": "lat"}
+    table = table.rename(columns={k: v for k, v in names.items() if k in table.columns})
+    needed = {"time", "wban", "lat", "lon", "soil_moisture_5_daily"}
+    if needed - set(table.columns):
+        raise UnreadableFileError(
+            f"{path}: not USCRN daily data: columns {sorted(needed - set(table.columns))} are missing"
+        )
+    stamp = table["time"]
+    table["time"] = (
+        pd.to_datetime(stamp.astype(str), format="%Y%m%d") if stamp.dtype.kind in "iu" else pd.to_datetime(stamp)
+    )
+    return table
+
+
+def _with_names(text: str, path: str | Path) -> str:
+    """NOAA's text of columns without names as comma-separated text with them."""
+    rows = [line.split() for line in text.split("\n") if line.strip()]
+    wrong = next((k for k, row in enumerate(rows, 1) if len(row) != len(COLUMNS)), None)
+    if wrong is not None:
+        raise UnreadableFileError(
+            f"{path}: line {wrong}: {len(rows[wrong - 1])} fields; daily01 has {len(COLUMNS)} (hourly02 is not read)"
+        )
+    return "\n".join([",".join(COLUMNS), *(",".join(row) for row in rows)])
+
+
 def standardize(dataset: xr.Dataset) -> xr.Dataset:
     """Files handed over by the catalog -> stations; an opened Dataset passes through."""
-    return xr.concat([open(f) for f in dataset.attrs["files"]], "station") if "files" in dataset.attrs else dataset
+    return open(dataset.attrs["files"]) if "files" in dataset.attrs else dataset
