@@ -462,5 +462,7 @@ def test_nothing_of_the_held_out_part_reaches_the_training(estimator):
     ]
     kept = (folds == 0) & ~bad
     np.testing.assert_array_equal(runs[0][kept], runs[1][kept])
+    models = [learn.fit(table_of(a, b), estimator=FAST[estimator], folds=two) for a, b in ((x, y), (poisoned, y_bad))]
+    np.testing.assert_array_equal(*(m.out_of_fold.predicted.values[kept] for m in models))
     lines = [evaluate._linear(a.astype(float), b, two)[kept] for a, b in ((x, y), (poisoned, y_bad))]
     np.testing.assert_array_equal(*lines)

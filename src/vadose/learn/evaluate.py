@@ -81,10 +81,8 @@ def held_out(
     weight, prototype, train = model.weights(table, target), model.make_estimator(estimator), ~left
     rows = [x[train], x[left]]
     if prototype.kind == "forest":
-        with np.errstate(all="ignore"):
-            medians = np.nan_to_num(np.nanmedian(rows[0], axis=0))
         flagged = np.flatnonzero(~np.isfinite(rows[0]).all(axis=0))
-        rows = [model.with_surrogates(r, medians, flagged) for r in rows]
+        rows = [model.with_surrogates(r, model.medians_of(rows[0]), flagged) for r in rows]
     part = prototype.fit(rows[0], y[train], weight=None if weight is None else weight[train], rng=rng)
     return part.predict(rows[1])
 

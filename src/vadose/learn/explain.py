@@ -43,22 +43,22 @@ def importance(
     weight, rng = model.weights(table, target), np.random.default_rng(rng)
     prototype = model.make_estimator(estimator)
     intact, shuffled = 0.0, np.zeros((len(names), repeats))
-    medians = np.nan_to_num(np.nanmedian(x, axis=0))
 
-    def rows(part: np.ndarray) -> np.ndarray:
+    def rows(part: np.ndarray, medians: np.ndarray) -> np.ndarray:
         return model.with_surrogates(part, medians, np.empty(0, int)) if prototype.kind == "forest" else part
 
     for train, test in splits.pairs(folds):
+        known = model.medians_of(x[train])
         fitted = model.make_estimator(prototype).fit(
-            rows(x[train]), y[train], weight=None if weight is None else weight[train], rng=rng
+            rows(x[train], known), y[train], weight=None if weight is None else weight[train], rng=rng
         )
-        intact += float(np.sum((fitted.predict(rows(x[test])) - y[test]) ** 2))
+        intact += float(np.sum((fitted.predict(rows(x[test], known)) - y[test]) ** 2))
         for g, members in enumerate(names.values()):
             index = [predictors.index(n) for n in members]
             for r in range(repeats):
                 part = x[test].copy()
                 part[:, index] = part[rng.permutation(test.size)][:, index]
-                shuffled[g, r] += float(np.sum((fitted.predict(rows(part)) - y[test]) ** 2))
+                shuffled[g, r] += float(np.sum((fitted.predict(rows(part, known)) - y[test]) ** 2))
     growth = shuffled / intact - 1.0
     out = xr.Dataset(
         {

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -113,6 +115,13 @@ def make_estimator(estimator: Any) -> Any:
     return type(estimator)(**estimator.options)
 
 
+def medians_of(x: np.ndarray) -> np.ndarray:
+    """Median of each predictor (row, predictor) over the rows that have it, 0 where none has."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a predictor without any value
+        return np.nan_to_num(np.nanmedian(x, axis=0))
+
+
 def with_surrogates(x: np.ndarray, medians: np.ndarray, flagged: np.ndarray) -> np.ndarray:
     """Missing values replaced by medians, with one 0/1 column a predictor of `flagged` that says where."""
     missing = ~np.isfinite(x)
@@ -183,17 +192,18 @@ def fit(
     elif calibrated_on is None:
         _refuse_shared(table, folds)
     calibrated_on = calibrated_on or "folds of the caller"
-    with np.errstate(all="ignore"):
-        medians = np.nan_to_num(np.nanmedian(x, axis=0))
     flagged = np.flatnonzero(~np.isfinite(x).all(axis=0))
     weight, prototype = weights(table, target), make_estimator(estimator)
 
-    def rows(part: np.ndarray) -> np.ndarray:
-        return with_surrogates(part, medians, flagged) if prototype.kind == "forest" else part
+    def filler(part: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """Rows as the estimator wants them, gaps filled with the medians of `part`."""
+        known = medians_of(part)
+        return (lambda r: with_surrogates(r, known, flagged)) if prototype.kind == "forest" else (lambda r: r)
 
     mean, quantiles = np.full(y.size, np.nan), np.full((y.size, len(LEVELS)), np.nan)
     growth, shuffler = np.zeros(len(chosen)), rng.spawn(1)[0]
     for train, test in splits.pairs(folds):
+        rows = filler(x[train])
         part = make_estimator(prototype).fit(
             rows(x[train]), y[train], weight=None if weight is None else weight[train], rng=rng
         )
@@ -204,14 +214,14 @@ def fit(
         share: intervals.widening(intervals.scores(y, quantiles[:, a], quantiles[:, b]), coverage=share)
         for a, b, share in ((0, 4, 0.9), (1, 3, 0.68))
     }
-    final = make_estimator(prototype).fit(rows(x), y, weight=weight, rng=rng)
+    final = make_estimator(prototype).fit(filler(x)(x), y, weight=weight, rng=rng)
     area = applicability.fit(x, folds=folds, importance=np.maximum(growth, LEAST_WEIGHT * growth.max()))
     sigma = table.get(f"{target}_standard_error")
     oof = table[[target]].assign(
         predicted=("sample", mean), fold=("sample", folds), quantile=(("sample", "level"), widen(quantiles, widening))
     ).assign_coords(level=list(LEVELS))  # fmt: skip
     return Model(
-        final, chosen, features.describe_units(table, chosen), target, str(table[target].attrs.get("units", "m3 m-3")), medians,
+        final, chosen, features.describe_units(table, chosen), target, str(table[target].attrs.get("units", "m3 m-3")), medians_of(x),
         flagged, (float(y.min()), float(y.max())), 0.0 if sigma is None else float(np.sqrt(np.mean(sigma.values**2))),
         widening, calibrated_on, area, oof,
     )  # fmt: skip
