@@ -3,6 +3,8 @@ resource "aws_ecr_repository" "image" {
   for_each             = var.registry ? toset(["notebook", "ml", "benchmark"]) : toset([])
   name                 = "${var.name}/${each.value}"
   image_tag_mutability = "IMMUTABLE"
+  # A class's end must not stop at its images.
+  force_delete = !var.deletion_protection
 
   image_scanning_configuration {
     scan_on_push = true

@@ -195,7 +195,7 @@ variable "log_days" {
 }
 
 variable "deletion_protection" {
-  description = "Keep home storage and the data bucket from being destroyed by mistake. Set to false, apply, then destroy."
+  description = "Keep backups, the data bucket and images from being destroyed by mistake. Set to false, apply, then destroy."
   type        = bool
   default     = true
 }

@@ -62,6 +62,17 @@ run "scratch_forgets_and_data_remembers" {
   }
 }
 
+run "a_class_can_be_taken_away" {
+  command = plan
+  variables {
+    deletion_protection = false
+  }
+  assert {
+    condition     = alltrue([for r in aws_ecr_repository.image : r.force_delete]) && alltrue([for b in aws_s3_bucket.this : b.force_destroy]) && aws_backup_vault.homes.force_destroy
+    error_message = "terraform destroy would stop at what is not empty"
+  }
+}
+
 run "the_budget_warns_four_times" {
   command = plan
   assert {
