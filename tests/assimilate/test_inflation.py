@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from vadose import assimilate
+from vadose import assimilate, cf
 from vadose.assimilate import Perturbation, inflation, innovations, spread, twin
 from vadose.errors import VadoseInputError
 
@@ -83,6 +83,19 @@ def test_the_compiled_factor_is_that_of_the_function():
     assert factor == pytest.approx(1.5, abs=0.1)
     whole = inflation.adaptive_factor(d, np.full_like(d, 4e-4), np.full_like(d, 9e-4), limits=(1.0, 3.0))
     assert whole == pytest.approx(1.5, abs=0.1)
+
+
+def test_a_collapsed_ensemble_is_revived_and_says_so(season):
+    """Members that all agree would never listen again; they get 0.001 m3 m-3 of doubt, and the flag tells."""
+    bad, seen, _ = season
+    sure = {"initial_sd": 0.0, "perturbation": Perturbation(rain_cv=0.0, demand_cv=0.0, surface_sd=1e-9, root_sd=1e-9)}
+    first = seen.isel(time=slice(0, 6)), bad.isel(time=slice(0, 6))
+    out = filtered((first[1], first[0], None), inflation=1.0, **sure)
+    collapsed = cf.has_flag(out.soil_moisture_flag, "collapsed")
+    assert bool(collapsed.isel(time=0).all())
+    assert not bool(collapsed.isel(time=[1, 2]).any())  # nothing was seen then
+    spread_then = np.sqrt(out.innovation_standard_error.isel(time=0, observation=0) ** 2 - 0.03**2)
+    np.testing.assert_allclose(spread_then, 0.001, rtol=0.4)
 
 
 @pytest.mark.parametrize("method", ["etkf", "enkf"])
