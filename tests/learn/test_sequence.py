@@ -17,8 +17,10 @@ SMALL = {
     "lstm": ({"hidden": 24, "dropout": 0.0}, 60, 0.02),
     "dilated_cnn": ({"hidden": 24, "layers": 5, "dropout": 0.0}, 80, 0.01),
     "patch_cnn": ({"hidden": 24, "dropout": 0.0}, 60, 0.02),
+    "conv_lstm": ({"hidden": 6, "dropout": 0.0}, 110, 0.03),
     "transformer": ({"hidden": 32, "layers": 2, "heads": 2, "dropout": 0.0}, 150, 0.005),
 }
+PATCHES = {"patch_cnn": 9, "conv_lstm": 3}  # pixels of a side
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +31,7 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-def reservoir(n, days, seed, *, patch=False, noise=0.0, static=False):
+def reservoir(n, days, seed, *, patch=0, noise=0.0, static=False):
     """A linear reservoir S(t + 1) = S + P - 0.1 S, its storage over 100 as target."""
     rng = np.random.default_rng(seed)
     p = rng.exponential(5, (n, days)) * (rng.random((n, days)) < 0.3)
@@ -40,7 +42,7 @@ def reservoir(n, days, seed, *, patch=False, noise=0.0, static=False):
         s[:, t] = now
     x = p[:, :, None].astype("float32")
     if patch:  # only the middle of the picture matters; a corner is noise
-        x = np.broadcast_to(x[..., None, None], (*x.shape, 9, 9)).copy()
+        x = np.broadcast_to(x[..., None, None], (*x.shape, patch, patch)).copy()
         x[..., 0, 0] = rng.normal(size=x.shape[:3])
     y = (s / 100 + noise * rng.normal(size=s.shape))[..., None].astype("float32")
     frozen = np.where(np.arange(days) % 100 < 30, 1.0, 0.0) * np.ones((n, 1))
@@ -59,18 +61,41 @@ def nse(model, data, warm=40):
 @pytest.mark.parametrize("kind", list(SMALL))
 def test_c_t1_2_6_every_architecture_learns_a_reservoir(kind):
     options, epochs, rate = SMALL[kind]
-    patch = kind == "patch_cnn"
-    train, test = (
-        reservoir(8 if patch else 16, 240 if patch else 360, 0, patch=patch),
-        reservoir(6, 240, 1, patch=patch),
-    )
+    patch, small = PATCHES.get(kind, 0), kind == "conv_lstm"  # a loop over days, so fewer of them
+    train = reservoir(8 if patch else 16, 100 if small else 240 if patch else 360, 0, patch=patch)
+    test = reservoir(6, 100 if small else 240, 1, patch=patch)
     model = sequence.fit(train, sequence.Spec(kind, options, window=120, warmup=40, epochs=epochs, batch=8, rate=rate))
     assert nse(model, test) >= 0.95
 
 
+def drifting(n, days, seed):
+    """Rain falls at the western edge of the picture only and drifts a pixel a day; its arrival at the site fills a reservoir."""
+    rng = np.random.default_rng(seed)
+    edge = rng.exponential(5, (n, days)) * (rng.random((n, days)) < 0.3)
+    data = reservoir(n, days, seed)
+    x = np.zeros((n, days, 1, 5, 5), "float32")
+    x[:, :, 0, 2, 0] = edge
+    x[:, :, 0, 2, 2] = rng.exponential(5, (n, days)) * (rng.random((n, days)) < 0.3)  # at the site: rain that is lost
+    s, now = np.zeros((n, days)), np.full(n, 15.0)
+    for t in range(days):
+        now = now + (edge[:, t - 2] if t >= 2 else 0.0) - 0.1 * now
+        s[:, t] = now
+    return windows.replace(data, x=x, y=(s / 100)[..., None].astype("float32"))
+
+
+def test_convolutional_memory_follows_what_a_pixel_cannot_see():
+    train, test = drifting(40, 30, 0), drifting(16, 30, 1)
+    spec = {"window": 30, "warmup": 0, "epochs": 60, "batch": 8, "rate": 0.03}
+    follows = sequence.fit(train, sequence.Spec("conv_lstm", {"hidden": 8, "dropout": 0.0}, **spec))
+    assert nse(follows, test, warm=10) >= 0.85
+    pixel, unseen = (windows.replace(d, x=d.x[..., 2, 2]) for d in (train, test))
+    blind = sequence.fit(pixel, sequence.Spec("lstm", {"hidden": 24, "dropout": 0.0}, **spec))
+    assert nse(blind, unseen, warm=10) < 0.2
+
+
 @pytest.mark.parametrize("kind", list(SMALL))
 def test_c_t1_2_6_flagged_samples_touch_neither_loss_nor_gradient(kind):
-    data = reservoir(3, 60, 0, patch=kind == "patch_cnn")
+    data = reservoir(3, 60, 0, patch=PATCHES.get(kind, 0))
     spec = sequence.Spec(kind, SMALL[kind][0])
     torch.manual_seed(0)
     net = sequence.build(spec, 1, 0, 2)
@@ -96,7 +121,7 @@ def test_c_t1_2_6_flagged_samples_touch_neither_loss_nor_gradient(kind):
 def test_c_t1_2_7_the_future_does_not_change_the_past(kind):
     torch.manual_seed(0)
     net = sequence.build(sequence.Spec(kind, SMALL[kind][0]), 2, 1, 1).eval()
-    shape = (3, 50, 2, 9, 9) if kind == "patch_cnn" else (3, 50, 2)
+    shape = (3, 50, 2, *[PATCHES[kind]] * 2) if kind in PATCHES else (3, 50, 2)
     x, static = torch.randn(shape), torch.randn(3, 1)
     other = x.clone()
     other[:, 30:] = torch.randn_like(other[:, 30:]) * 10
@@ -152,6 +177,28 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path):
         assert torch.equal(a, b)
     with pytest.raises(VadoseInputError, match="another spec"):
         sequence.fit(data, quick(rate=0.5), checkpoint=tmp_path)
+
+
+@pytest.mark.parametrize("kind", [k for k in SMALL if k != "lstm"])
+def test_every_architecture_is_deterministic_resumes_and_survives_the_disk(kind, tmp_path):
+    data = reservoir(4, 40, 0, patch=PATCHES.get(kind, 0), static=True)
+    options = {**SMALL[kind][0], "dropout": 0.1}
+
+    def spec(epochs):  # the rate falls over the epochs, so an interrupted training has the spec of the whole one
+        return sequence.Spec(kind, options, window=30, warmup=5, epochs=epochs, batch=3, rate=0.01)
+
+    def stop(row):
+        if row["epoch"] == 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sequence.fit(data, spec(2), checkpoint=tmp_path / "c", report=stop)
+    resumed = sequence.fit(data, spec(2), checkpoint=tmp_path / "c")
+    whole = sequence.fit(data, spec(2))
+    for a, b in zip(resumed.net.parameters(), whole.net.parameters(), strict=True):
+        assert torch.equal(a, b)
+    whole.save(tmp_path / "m")
+    xr.testing.assert_identical(sequence.load(tmp_path / "m").predict(data), resumed.predict(data))
 
 
 def test_models_survive_the_disk_and_refuse_other_inputs(tmp_path):
@@ -265,10 +312,42 @@ def test_cube_from_a_dataset_and_its_errors():
         windows.cube(holes, ["rain"])
     with pytest.raises(NotFoundError, match="porosity"):
         windows.cube(data.drop_vars("porosity"), ["rain"])
-    with pytest.raises(DimensionError, match="patches"):
+    with pytest.raises(DimensionError, match="row, column"):
         sequence.fit(out, sequence.Spec("patch_cnn"))
     with pytest.raises(NotFoundError, match="lstm"):
         sequence.build(sequence.Spec("ltsm"), 1, 0, 1)
+    with pytest.raises(NotFoundError, match="hidden"):
+        sequence.build(sequence.Spec("lstm", {"hiden": 8}), 1, 0, 1)
+    with pytest.raises(VadoseInputError, match="odd"):
+        sequence.build(sequence.Spec("conv_lstm", {"kernel": 4}), 1, 0, 1)
+
+
+def test_the_block_is_prepared_by_all_workers_of_a_cluster():
+    """Lazy series are reckoned by dask's workers, each of which leaves its number; the block is the one that memory gives."""
+    distributed = pytest.importorskip("distributed")
+    rain = xr.DataArray(
+        np.random.default_rng(0).random((16, 40)), dims=("station", "time"),
+        coords={"time": np.datetime64("2020-01-01", "ns") + np.arange(40) * np.timedelta64(1, "D"), "station": np.arange(16)},
+    )  # fmt: skip
+    data = xr.Dataset({"rain": rain, "soil_moisture": rain / 2})
+
+    def by(block):
+        import time
+
+        time.sleep(0.05)
+        return np.full(block.shape, float(distributed.get_worker().name))
+
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp", host="127.0.0.1"
+        ) as two,
+        distributed.Client(two),
+    ):
+        lazy = data.chunk(station=2)
+        lazy["worker"] = lazy.rain.copy(data=lazy.rain.data.map_blocks(by, dtype=float, meta=np.zeros((0, 0))))
+        got = windows.cube(lazy, ["rain", "worker"], upper=0.6)
+    np.testing.assert_array_equal(got.x[..., :1], windows.cube(data, ["rain"], upper=0.6).x)
+    assert set(np.unique(got.x[..., 1])) == {0.0, 1.0}
 
 
 @pytest.mark.slow

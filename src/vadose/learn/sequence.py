@@ -7,6 +7,7 @@ training goes on to the same weights. CPU by default, a GPU with bfloat16 where 
 
 from __future__ import annotations
 
+import inspect
 import json
 import warnings
 from collections.abc import Callable
@@ -153,14 +154,23 @@ def load(folder: Path) -> SequenceModel:
     )
 
 
-def build(spec: Spec, inputs: int, static: int, outputs: int) -> Any:
-    """An untrained network of `spec.kind`."""
+def kind_of(spec: Spec) -> Any:
+    """The class of `vadose.learn.nets` that `spec.kind` names."""
     _torch()
     from vadose.learn import nets
 
     if spec.kind not in nets.KINDS:
         raise unknown_name("network", spec.kind, nets.KINDS)
-    make: Any = nets.KINDS[spec.kind]
+    return nets.KINDS[spec.kind]
+
+
+def build(spec: Spec, inputs: int, static: int, outputs: int) -> Any:
+    """An untrained network of `spec.kind`; an option that it does not have is an error that names it."""
+    make = kind_of(spec)
+    known = [n for n, p in inspect.signature(make).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    for name in spec.options:
+        if name not in known:
+            raise unknown_name(f"option of {spec.kind}", name, known)
     return make(inputs, static, outputs, **spec.options)
 
 
@@ -210,8 +220,9 @@ def fit(
     """
     torch = _torch()
     spec = spec or Spec()
-    if (spec.kind == "patch_cnn") != (train.x.ndim == 5):
-        raise DimensionError(f"{spec.kind} does not take inputs with {train.x.ndim} dims; patches need row and column")
+    if kind_of(spec).patches != (train.x.ndim == 5):
+        needed = "(site, time, feature, row, column)" if kind_of(spec).patches else "(site, time, feature)"
+        raise DimensionError(f"{spec.kind} takes inputs {needed}, got shape {train.x.shape}; see windows.cube")
     if precision not in PRECISIONS:
         raise unknown_name("precision", precision, PRECISIONS)
     if not train.valid.any():
