@@ -140,7 +140,7 @@ def test_paying_needs_consent(monkeypatch):
 
 
 def test_an_archive_with_its_own_login_says_so():
-    with pytest.raises(AccessDeniedError, match="vadose catalog add"):
+    with pytest.raises(AccessDeniedError, match="build COLLECTION --source FOLDER"):
         Access(auth="login").check("https://archive")
 
 

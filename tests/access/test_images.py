@@ -229,6 +229,20 @@ def test_a_search_is_followed_through_its_pages_and_named_where_no_scenes_are_ch
     np.testing.assert_allclose(ds.red[:, 3, 4].values, [0.05, 0.05])
 
 
+def test_a_stac_api_that_knows_nothing_of_vadose_opens_by_its_images(tmp_path, monkeypatch):
+    from vadose.access import catalog
+
+    values = np.arange(2000, dtype="i2").reshape(40, 50)
+    (tmp_path / "a.tif").write_bytes(tiff(values, predictor=2, nodata=-1))
+    entry = {"id": "theirs", "item_assets": {"vv": {"type": "image/tiff; application=geotiff"}}, "assets": {}, "extent": {"temporal": {"interval": [["2020-01-01T00:00:00Z", None]]}, "spatial": {"bbox": [[-180, -90, 180, 90]]}}}  # fmt: skip
+    monkeypatch.setattr(catalog, "_remote_items", lambda *question: [item("A", "2020-01-01", tmp_path / "a.tif")])
+    place = catalog.Catalog("https://example.org/stac", {"theirs": entry})
+    np.testing.assert_array_equal(vadose.open("theirs", catalog=place).vv[0].values, values)
+    described = catalog.Catalog("https://example.org/stac", {"theirs": {**entry, "item_assets": {}}})
+    with pytest.raises(NotFoundError, match="description only"):
+        vadose.open("theirs", catalog=described)
+
+
 def test_hdf4_says_where_the_same_product_is_to_be_had(tmp_path):
     folder = catalog_of(tmp_path, "modis-vegetation")
     build.add(tmp_path / "other", "mine", {"files": "*.hdf", "source": str(tmp_path / "*.hdf"), "format": "text", "join": "tile", "time": {"from": "none"}})  # fmt: skip

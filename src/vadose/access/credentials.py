@@ -54,7 +54,7 @@ class Access:
         if self.auth == "login":
             raise AccessDeniedError(
                 f"{address}: this archive needs its own registration and has no open interface; download the files and index "
-                "them with `vadose catalog add`"
+                "them with `vadose catalog build COLLECTION --source FOLDER`"
             )
 
 

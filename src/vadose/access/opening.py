@@ -449,7 +449,7 @@ def _not_read(question: Question) -> xr.Dataset:
     raise UnreadableFileError(
         f"{question.entry['id']} comes as HDF4, which vadose does not read. Take the same product as cloud-optimized GeoTIFF "
         "(Planetary Computer: modis-13A1-061, modis-16A3GF-061 ...; NASA AppEEARS) and index it: vadose catalog add my-modis "
-        "'PATH/*.tif' --format tiff --time-pattern '(\\d{7})' --time-format %Y%j, or convert the files with gdal_translate"
+        "'PATH/*BAND*.tif' --format tiff --time-pattern '(\\d{7})' --time-format %Y%j, or convert the files with gdal_translate"
     )
 
 

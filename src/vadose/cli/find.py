@@ -229,7 +229,7 @@ def _way_in(identifier: str, collection: dict[str, Any], place: Catalog) -> str:
             "its files are HDF4, which vadose does not read; take the same product as GeoTIFF (Planetary Computer, AppEEARS), then"
         ]
         lines.append(
-            f"vadose catalog add my-{identifier} 'PATH/*.tif' --format tiff --time-pattern '(\\d{{7}})' --time-format %Y%j --catalog {folder}"
+            f"vadose catalog add my-{identifier} 'PATH/*BAND*.tif' --format tiff --time-pattern '(\\d{{7}})' --time-format %Y%j --catalog {folder}"
         )
     else:
         lines = [
