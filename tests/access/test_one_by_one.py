@@ -245,3 +245,22 @@ def test_files_of_a_bucket_fail_by_name_when_opened_and_later_when_computed(stub
     (stub.bucket / "nc" / "mrso_Lmon_A_historical_r1i1p1f1_gr_200001-200012.nc").unlink()
     with pytest.raises(UnreadableFileError, match=r"200001-200012.*the store does not have it"):
         vadose.open("cmip6-esgf", catalog=str(folder))
+
+
+def test_zarr_stores_of_a_bucket_fail_by_name_when_computed(stub, tmp_path):
+    import pickle
+
+    from vadose.access.opening import open_zarr
+
+    data = np.random.default_rng(0).random((4, 50, 60))
+    xr.Dataset({"sm": (("time", "y", "x"), data)}).to_zarr(
+        stub.bucket / "a.zarr", zarr_format=3, consolidated=False, encoding={"sm": {"chunks": (1, 50, 60)}}
+    )
+    ds = open_zarr("s3://arch/a.zarr", chunks={})
+    np.testing.assert_array_equal(ds.sm.values, data)
+    again = pickle.loads(pickle.dumps(ds))
+    stub.faults(status=403, match="a.zarr/sm/c/", only="GET")
+    with pytest.raises(AccessDeniedError, match=r"s3://arch/a\.zarr/sm/c/2/0/0: the store refuses"):
+        again.sm[2].load()
+    with pytest.raises(UnreadableFileError, match=r"no Zarr store there"):
+        open_zarr("s3://arch/none.zarr")

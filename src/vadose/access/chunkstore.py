@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import zarr
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import WrapperStore
 
 from vadose.access import cache, remote
 from vadose.access.credentials import Access
@@ -174,6 +175,37 @@ class ReferenceStore(Store):
         start = f"{prefix.rstrip('/')}/" if prefix.strip("/") else ""
         for part in sorted({k[len(start) :].split("/", 1)[0] for k in self.references.metadata if k.startswith(start)}):
             yield part
+
+
+class Named(WrapperStore):
+    """A Zarr store whose faults have the address of what was read: vadose's errors, when it is opened and when it is computed."""
+
+    def __init__(self, store: Any, address: str, access: Access = remote.DEFAULT) -> None:
+        super().__init__(store)
+        self.address, self.access = address, access
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._store, self.address, self.access)
+
+    def _with_store(self, store: Any) -> Any:
+        return type(self)(store, self.address, self.access)
+
+    async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
+        try:
+            return await self._store.get(key, prototype, byte_range)
+        except Exception as error:
+            raise self._explained(error, key) from error
+
+    async def get_partial_values(self, prototype: Any, key_ranges: Iterable[Any]) -> Any:
+        wanted = list(key_ranges)
+        try:
+            return await self._store.get_partial_values(prototype, wanted)
+        except Exception as error:
+            raise self._explained(error, wanted[0][0] if wanted else "") from error
+
+    def _explained(self, error: Exception, key: str) -> Exception:
+        ours = type(error).__module__.startswith("obstore") or isinstance(error, PermissionError)
+        return remote.explain(error, f"{self.address.rstrip('/')}/{key}", self.access) if ours else error
 
 
 def _rebuild(references: Any, access: Access, absent: str) -> ReferenceStore:

@@ -220,9 +220,12 @@ def open_zarr(
     address: str, *, access: Access = remote.DEFAULT, group: str | None = None, chunks: Any = None
 ) -> xr.Dataset:
     """A Zarr store at any address as a lazy Dataset."""
-    from vadose.access.chunkstore import raise_concurrency
+    from vadose.access.chunkstore import Named, raise_concurrency
 
     raise_concurrency()
+    store: Any = remote.zarr_store(address, access)
+    if not remote.is_local(address):
+        store = Named(store, address, access)
     try:
         with (
             warnings.catch_warnings()
@@ -230,9 +233,7 @@ def open_zarr(
             warnings.filterwarnings(
                 "ignore", message="Failed to open Zarr store with consolidated", category=RuntimeWarning
             )
-            return xr.open_dataset(
-                remote.zarr_store(address, access), engine="zarr", group=group, chunks=chunks, consolidated=None
-            )
+            return xr.open_dataset(store, engine="zarr", group=group, chunks=chunks, consolidated=None)
     except FileNotFoundError as error:
         raise UnreadableFileError(f"{address}: no Zarr store there: {error}") from error
     except Exception as error:
