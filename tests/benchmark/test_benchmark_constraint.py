@@ -5,11 +5,16 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
 
 from vadose.benchmark import constraint as c
 from vadose.benchmark import pace
 from vadose.benchmark import relationship as r
+from vadose.benchmark.recipe import Recipe, Relation
+from vadose.benchmark.records import Record
+from vadose.benchmark.relations import relation_rows
 from vadose.errors import TooFewSamplesError, VadoseInputError, VadoseWarning
 
 X, Y = np.array([0.1, 0.2, 0.3, 0.4, 0.5]), np.array([1.1, 1.9, 3.2, 3.9, 5.1])
@@ -112,6 +117,30 @@ def test_the_hellinger_score_of_relations_that_never_meet_is_zero():
     b = r.Samples(a.driver + 5, a.response, a.weight, a.block)
     assert r.relate(a, b).hellinger == pytest.approx(0.0, abs=1e-9)
     assert np.isnan(r.relate(a, b).score)
+
+
+def test_a_model_is_asked_for_its_answer_only_where_and_when_the_reference_has_one():
+    """It evaporates twice as much in the south and in July, where nobody observed: its curve is that of the reference."""
+    time, lat, lon = pd.date_range("2001-01-01", periods=12, freq="MS"), np.arange(0.5, 8), np.arange(0.5, 8)
+    coords = {"time": time, "lat": lat, "lon": lon}
+    water = xr.DataArray(
+        np.random.default_rng(1).uniform(0.1, 0.4, (12, 8, 8)),
+        coords,
+        ("time", "lat", "lon"),
+        attrs={"units": "m3 m-3"},
+    )
+    flux = (water * 1e-4).assign_attrs(units="kg m-2 s-1")
+    seen = (water.lat > 4) & (water.time.dt.month != 7)
+    wrong = flux.where(seen, 2 * flux).assign_attrs(flux.attrs)
+    sides = [
+        tuple(Record(v, None, None, ()) for v in pair)
+        for pair in ((water.where(seen).assign_attrs(water.attrs), flux), (water, wrong))
+    ]
+    recipe = Recipe("t", (), (), draws=20)
+    everywhere = {"all": lambda lat, lon: np.ones(lat.size, bool)}
+    scores, _, _ = relation_rows(Relation("evapotranspiration_flux"), "soil_moisture", *sides, None, everywhere, recipe)
+    assert set(scores.n) == {11 * 32}
+    np.testing.assert_allclose(scores.value, 1.0, atol=1e-9)
 
 
 def test_both_scores_of_a_relation_lie_in_their_intervals():

@@ -199,6 +199,25 @@ def test_a_mesh_is_sampled_at_the_nearest_center_and_stations_take_their_cell():
     assert values_of(score(station, grid))["bias"] == pytest.approx(1.0)
 
 
+def test_a_station_says_nothing_of_the_cells_around_it_whichever_comes_first():
+    grid = record(rows=6, columns=6)
+    tower = grid.isel(lat=[2], lon=[3]).stack(station=("lat", "lon")).reset_index("station")
+    for pairs in (meet(grid, tower), meet(tower, grid)):
+        assert pairs.size == 1
+        assert (pairs.lat[0], pairs.lon[0]) == (2.5, 3.5)
+    elsewhere = tower.assign_coords(lat=tower.lat + 1.0)
+    with pytest.raises(VadoseInputError, match="share no place"):
+        meet(tower, elsewhere)
+
+
+def test_one_place_has_no_interval():
+    """Drawn again and again it is itself every time: an interval of no width would say that it is known exactly."""
+    tower = record(seed=1).isel(lat=[2], lon=[3]).stack(station=("lat", "lon")).reset_index("station")
+    found = score(tower, record(seed=2), draws=5)
+    assert found.low.isna().all()
+    assert found.high.isna().all()
+
+
 def test_calendars_meet_by_year_and_month():
     a = record(years=2)
     b = a.assign_coords(time=xr.date_range("2001-01-01", periods=24, freq="MS", calendar="noleap", use_cftime=True))

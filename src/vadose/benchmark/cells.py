@@ -15,8 +15,8 @@ import xarray as xr
 from vadose.errors import DimensionError, VadoseInputError
 from vadose.grid import Grid
 
-#: A nearest center counts as the cell itself within this many typical spacings.
-REACH = 1.0
+#: A nearest center counts as the cell itself within this many typical spacings; a single one within this distance [degrees].
+REACH, ALONE = 1.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -76,15 +76,13 @@ def space(data: xr.DataArray) -> tuple[str, ...]:
 def meet(reference: xr.DataArray, other: xr.DataArray, *, land: np.ndarray | None = None) -> Cells:
     """The cells on which two records are compared.
 
-    Both on rows and columns: the union of their edges. One of them scattered: the cells of the other. Both scattered: those of
-    the reference. `land` multiplies the weights (share of land, by flat position of `other`).
+    Both on rows and columns: the union of their edges. One of them stations or points: those, for a station says nothing of places
+    around it. One of them a mesh: the cells of the grid. Otherwise those of the reference. `land` multiplies the weights (share of land, by flat position of `other`).
     """
     grids = is_grid(reference), is_grid(other)
     if all(grids):
         found = _union(reference, other)
-    elif grids[0]:
-        found = _sampled(reference, other, of="reference")
-    elif grids[1] and _is_mesh(reference):
+    elif (grids[1] or _are_places(other)) and not _are_places(reference):
         found = _sampled(other, reference, of="other")
     else:
         found = _sampled(reference, other, of="reference")
@@ -103,9 +101,9 @@ def _span(data, name):
     return f"{float(values.min()):g} to {float(values.max()):g}"
 
 
-def _is_mesh(data):
-    """Scattered cells that tile a region, rather than stations or the points that a gridded product has values at."""
-    return not {"station", "location"} & set(data.dims) and data["lat"].size > 50
+def _are_places(data: xr.DataArray) -> bool:
+    """Whether a record is of stations, or of the points that a gridded product has values at, rather than of cells that tile a region."""
+    return not is_grid(data) and (bool({"station", "location"} & set(data.dims)) or data["lat"].size <= 50)
 
 
 def _edges(data):
@@ -174,10 +172,10 @@ def nearest(
 
     tree = cKDTree(_xyz(lat, lon))
     distance, at = tree.query(_xyz(to_lat, to_lon))
+    farthest = np.deg2rad(ALONE)
     if lat.size > 1:
-        spacing = np.median(tree.query(_xyz(lat, lon), k=2)[0][:, 1])
-        at = np.where(distance <= max(reach * 1.5 * spacing, 1e-9), at, -1)
-    return at.astype(np.int64)
+        farthest = max(reach * 1.5 * np.median(tree.query(_xyz(lat, lon), k=2)[0][:, 1]), 1e-9)
+    return np.where(distance <= farthest, at, -1).astype(np.int64)
 
 
 def _xyz(lat, lon):

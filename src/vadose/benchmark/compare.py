@@ -189,9 +189,11 @@ def _interval(measured, the, k, options, draws, rng, score):
     part, state = _only(measured, inside)
     _, block = np.unique(blocks_of(part, np.ones(part.size, bool)), return_inverse=True)
     count = int(block.max()) + 1
+    moved = bool((state.error[0] > 0).any())
+    if count == 1 and not moved:  # one place, drawn again and again, says nothing of its uncertainty
+        return {}, {}
     second = None if measured.second is None else _second_only(measured.second, inside)
     own = None if measured.own is None else alone.inside(measured.own, inside)
-    moved = bool((state.error[0] > 0).any())
     maps = scoring.by_cell(state, the, second, own)
     found: list[dict[str, float]] = []
     for _ in range(draws):

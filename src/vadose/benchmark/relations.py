@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from vadose.benchmark.cells import meet
+from vadose.benchmark.cells import Cells, meet, space
 from vadose.benchmark.compare import blocks_of
 from vadose.benchmark.recipe import Recipe, Relation
 from vadose.benchmark.records import Record
 from vadose.benchmark.regions import Inside
 from vadose.benchmark.relationship import Samples, interact, partial_correlation, relate, samples
-from vadose.benchmark.state import common_months, measure
+from vadose.benchmark.state import MONTHS, common_months, measure
 from vadose.errors import TooFewSamplesError
 
 Frames = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
@@ -32,6 +32,7 @@ class _Side:
         state = measure(driver, response, self.cells, axis)
         known = state.weight > 0
         self.driver, self.response = (np.where(known, state.cycle[k], np.nan) for k in (0, 1))
+        self.places = int(np.prod([driver.sizes[d] for d in space(driver)]))
         self.second: np.ndarray | None = None
         if second is not None:
             other = meet(driver, second)
@@ -48,6 +49,16 @@ class _Side:
             block = blocks_of(self.cells, here)
         return samples(self.driver, self.response, self.cells.weight, block, here), here
 
+    def keep(self, other: _Side, pairs: Cells) -> None:
+        """Leave out the cells and months of the mean year that `other` has not; `pairs` says where the two drivers meet, `other` first."""
+        known = np.isfinite(other.driver) & np.isfinite(other.response)
+        theirs = np.zeros((other.places, MONTHS), bool)
+        np.logical_or.at(theirs, other.cells.reference, known.T)
+        met = (pairs.reference >= 0) & (pairs.other >= 0)
+        here = np.zeros((self.places, MONTHS), bool)
+        np.logical_or.at(here, pairs.other[met], theirs[pairs.reference[met]])
+        self.driver = np.where(here[self.cells.reference].T, self.driver, np.nan)
+
 
 def relation_rows(
     relation: Relation,
@@ -58,13 +69,18 @@ def relation_rows(
     inside: Mapping[str, Inside],
     recipe: Recipe,
 ) -> Frames:
-    """Scores, curves and interactions by region. Each side keeps its own cells; the pairs are (page's variable, related one)."""
+    """Scores, curves and interactions by region; the pairs are (page's variable, related one).
+
+    Each side keeps its own cells; of the model those cells and months of the mean year count that the reference has.
+    Raises TooFewSamplesError where no region has enough samples.
+    """
     order = (0, 1) if relation.role == "response" else (1, 0)
     names = (variable, relation.variable) if relation.role == "response" else (relation.variable, variable)
     sides = [
         _Side(pair[order[0]].values, pair[order[1]].values, None if second is None else second[k].values, recipe)
         for k, pair in enumerate((reference, model))
     ]
+    sides[1].keep(sides[0], meet(reference[order[0]].values, model[order[0]].values))
     units = [str(reference[k].values.attrs.get("units", "1")) for k in order]
     scores, curves, interactions = [], [], []
     for region, function in inside.items():
@@ -104,9 +120,11 @@ def relation_rows(
         for source, side, here in (("reference", sides[0], here_a), ("model", sides[1], here_b)):
             if side.second is not None and relation.second:
                 interactions += _interaction(region, label, relation.second, source, side, here)
+    if not scores:
+        raise TooFewSamplesError(f"no region has {LEAST} samples (a cell and a month of the mean year) on both sides")
     frames = [
         pd.DataFrame(scores, columns=list(_row("", "", 0.0, 0))),
-        pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(),
+        pd.concat(curves, ignore_index=True),
         pd.DataFrame(interactions),
     ]
     return frames[0], frames[1], frames[2]

@@ -22,10 +22,12 @@ MATRIX_STYLE = """
 .matrix thead th{position:sticky;top:0;background:var(--paper);text-align:center}.matrix tbody th{position:sticky;left:0;background:var(--paper);font-weight:500;white-space:normal;min-width:7rem}
 .matrix .top th{font-weight:700}.key{display:flex;gap:.4rem;align-items:center;font-size:.88rem;color:var(--soft);flex-wrap:wrap}.key i{width:1.6rem;height:1rem;display:inline-block}
 th.t{text-align:left}.matrix{font-size:.88rem}.matrix thead th{padding:.35rem .4rem}.matrix tbody td a,.matrix tbody td span{padding:.4rem .45rem}
-figure.fits img{width:auto;max-width:100%}
+figure.fits img{width:auto;max-width:100%}nav a{white-space:nowrap}
 """
 #: Dark to light, in the order of luminance: reads in gray and by color-blind eyes.
 RAMP = ((0, 34, 78), (53, 69, 108), (102, 105, 112), (148, 142, 119), (200, 184, 102), (254, 232, 56))
+#: Fewer places than these are no map.
+LEAST_PLACES = 3
 #: Share of the reference's area from which on a model is taken to cover it (coasts differ between grids).
 WHOLE = 0.9
 WORDS = {
@@ -199,7 +201,7 @@ def _leaf(page, facts, tables, folder) -> str:
         if one.empty:
             continue
         out.append(f"<h3>Against {escape(reference)}</h3>")
-        for n, region in enumerate(dict.fromkeys(one.region)):
+        for n, region in enumerate(dict.fromkeys(one[one.value.notna()].region)):
             table = _scores(one[one.region == region], page["variable"])
             out.append(table if n == 0 else f"<details><summary>Region: {escape(region)}</summary>{table}</details>")
         out.append(_maps(page, reference, facts, folder))
@@ -274,8 +276,11 @@ def _maps(page, reference, facts, folder) -> str:
         return ""
     first = next(iter(data.values()))
     factor, units = figures.for_eyes(page["variable"], first.attrs["units"])
+    what = f"{first.attrs['period']}, {first.attrs['months']} months"
+    if max(int(one.reference_mean.notnull().sum()) for one in data.values()) < LEAST_PLACES:
+        return f"<p>{escape(reference)}: {what}; too few places for a map.</p>"
     image = figures.biases(data, factor, units)
-    caption = f"{escape(reference)}: mean, and bias (model − reference) of each model [{escape(units)}], {first.attrs['period']}, {first.attrs['months']} months. Gray: not in both. Made by <code>{escape(facts['command'])}</code>"
+    caption = f"{escape(reference)}: mean, and bias (model − reference) of each model [{escape(units)}], {what}. Gray: not in both. Made by <code>{escape(facts['command'])}</code>"
     return f'<figure class="wide"><img src="{image}" alt="maps of {escape(reference, quote=True)} and of the bias of each model"><figcaption>{caption}</figcaption></figure>'
 
 
@@ -305,7 +310,7 @@ def _curves(page, reference, tables) -> str:
             f'<tr><th scope="row">{escape(str(m))}</th>{"".join(_cell(float(v)) for v in row)}</tr>'
             for m, row in zip(wide.index, wide.to_numpy(), strict=True)
         )
-        caption = f"{escape(relation.replace('_', ' '))}, region {escape(region)}: mean response with the interval of 90 %; only bins that hold 0.3 % of the samples. Samples are cells and months of the mean year."
+        caption = f"{escape(relation.replace('_', ' '))}, region {escape(region)}: mean response with the interval of 90 %; only bins that hold 0.3 % of the samples. Samples are cells and months of the mean year, of a model those that the reference has."
         out.append(
             f'<h3>{escape(relation.replace("_", " "))}</h3><figure class="wide"><img src="{image}" alt="response curves of reference and models"><figcaption>{caption}</figcaption></figure><div class="table" tabindex="0"><table class="matrix"><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
         )

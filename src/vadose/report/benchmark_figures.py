@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,8 +16,14 @@ from vadose.report.figures import COLORS, _png, _start
 def for_eyes(variable: str, units: str) -> tuple[float, str]:
     """Factor and unit in which people read a variable: a day's water in mm, a day's carbon in g, not a second's in kg."""
     if units != "kg m-2 s-1":
-        return 1.0, units
-    return (86400.0, "mm d-1") if variable.endswith("_flux") else (86400.0 * 1000.0, "g m-2 d-1")
+        return 1.0, _raised(units)
+    return (86400.0, "mm d⁻¹") if variable.endswith("_flux") else (86400.0 * 1000.0, "g m⁻² d⁻¹")
+
+
+def _raised(units: str) -> str:
+    """A unit with its exponents raised: m3 m-3 is m³ m⁻³."""
+    raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    return re.sub(r"(?<=[A-Za-z])-?\d+", lambda found: found[0].translate(raised), units)
 
 
 def _draw(axis: Any, field: xr.DataArray, **style: Any) -> Any:
@@ -88,7 +95,7 @@ def intervals(table: pd.DataFrame) -> str:
     high = np.nan_to_num((part["high"] - part["value"]).clip(lower=0).to_numpy())
     axis.errorbar(part["value"], at, xerr=[low, high], fmt="o", color="#0072B2", capsize=3, ms=5)
     axis.set_yticks(at, part["model"])
-    axis.set(xlabel="overall score [1]", xlim=(0, 1))
+    axis.set(xlabel="overall score [1]", xlim=(-0.02, 1.02))
     axis.grid(axis="x", color="0.92")
     return _png(figure)
 
