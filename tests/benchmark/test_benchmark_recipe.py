@@ -60,6 +60,7 @@ def test_nesting_is_the_page_tree():
         ("[0.0, 0.1]", "[0.1, 0.0]", r"line 9: key 'layer': expected top and bottom"),
         ("pages:", "scheme: ilamb2081\npages:", r"line 4: key 'scheme': 'ilamb2081' is unknown; did you mean 'ilamb2018'"),
         ("pages:", "regions: [tropic]\npages:", r"line 4: key 'regions': 'tropic' is no region; did you mean tropics"),
+        ("pages:", "constraint: {page: Water / Surface, values: {a: 1}, mechanism: wet is wet}\npages:", r"line 4: key 'constraint': needs .* 'error'"),
         ("pages:", "weights: {page: Water / Surfac}\npages:", r"line 4: key 'page': .*did you mean Water / Surface"),
     ],
 )  # fmt: skip
@@ -120,7 +121,7 @@ pages:
       references:
         truth: {{files: truth.nc, product: truth}}
 weights: {{page: Water / Surface, methods: [performance-independence, bma]}}
-constraint: {{page: Water / Surface, values: {{{values}}}, mechanism: "wetter soils evaporate more, now and later"}}
+constraint: {{page: Water / Surface, values: {{{values}}}, mechanism: "wetter soils evaporate more, now and later", error: 0.02}}
 """
     )
     out = run(folder / "recipe.yaml", folder / "out")
@@ -290,12 +291,15 @@ def test_what_cannot_be_read_is_told_and_the_rest_goes_on(faulty, tmp_path):
     text = (faulty / "recipe.yaml").read_text()
     text = (
         text[: text.index("weights:")].replace("cmip6/late/*.nc", "cmip6/nowhere/*.nc").replace("draws: 10", "draws: 0")
+        + "constraint: {page: Water / Surface, values: {good: 1, dry: 2}, mechanism: two models are no line, error: 0.02}\n"
     )
     (faulty.parent / "other.yaml").write_text(text)
     out = run(faulty.parent / "other.yaml", tmp_path / "out")
     failures = json.loads((out / "failures.json").read_text())
-    assert {f["model"] for f in failures} == {"late"}
+    assert {f["model"] for f in failures} == {"late", "all"}
     assert "no file matches" in failures[0]["why"]
+    assert failures[-1]["page"] == "constraint"
+    assert "at least four models, got 2" in failures[-1]["why"]
     assert "late" not in set(pd.read_parquet(out / "tables" / "scores.parquet").model)
 
 
@@ -330,6 +334,41 @@ pages:
     curve = found[found.statistic == "gross_primary_productivity by precipitation_flux: curve"]
     np.testing.assert_allclose(curve[curve.region == "all"].value, 1.0, atol=1e-6)
     assert json.loads((out / "failures.json").read_text()) == []
+
+
+def test_the_real_model_is_held_to_a_real_tower(shared_data, tmp_path):
+    """ACCESS-ESM1-5 against US-AR1 (Oklahoma, 2009-2012): carbon of its cell by plain means; one place has neither interval nor map."""
+    folder = shared_data / "cmip6" / "ACCESS-ESM1-5"
+    workbook = next((shared_data / "flux" / "fluxnet2015").glob("*.xlsx"))
+    pd.read_excel(workbook).to_csv(tmp_path / "FLX_US-AR1.csv", index=False)
+    (tmp_path / "recipe.yaml").write_text(
+        f"""\
+title: a model and a tower
+draws: 5
+models:
+  access: {{files: {folder}/*.nc, product: cmip6}}
+pages:
+  Carbon:
+    variable: gross_primary_productivity
+    references:
+      tower: {{files: FLX_US-AR1.csv, product: fluxnet, places: {{US-AR1: [-99.42, 36.4267]}}}}
+    relationships: {{precipitation_flux: {{role: driver}}}}
+"""
+    )
+    out = run(tmp_path / "recipe.yaml", tmp_path / "out")
+    found = pd.read_parquet(out / "tables" / "scores.parquet")
+    mine = found[found.model == "access"].set_index("statistic")
+    with xr.open_dataset(next(folder.glob("gpp*.nc"))) as data:
+        cell = data.gpp.sel(time=slice("2009", "2012")).sel(lat=36.4267, lon=260.58, method="nearest")
+        expected = float(cell.weighted(cell.time.dt.days_in_month).mean())
+    assert mine.value["model_mean"] == pytest.approx(expected, rel=1e-3)
+    assert 0.5 < mine.value["model_mean"] / mine.value["reference_mean"] < 2.0
+    assert mine.low.isna().all()
+    assert "relationship" not in set(found.kind), "twelve months of one place are no curve"
+    notes = json.loads((out / "provenance.json").read_text())["notes"]
+    assert any("no region has 50 samples" in n["note"] for n in notes)
+    text = report.write_benchmark(out).read_text()
+    assert "tower: 2009-2012, 48 months; too few places for a map." in text
 
 
 def test_real_soil_moisture_of_a_month_is_compared_by_its_mean(shared_data, tmp_path):

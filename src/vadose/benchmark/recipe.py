@@ -27,7 +27,7 @@ KEYS = {
     "models": "name: {collection | files | study, ...}",
     "pages": "page name: pages, or what is compared",
     "weights": "weights of models: {page: ..., methods: [...]}",
-    "constraint": "an emergent constraint: {page, values, mechanism}",
+    "constraint": "an emergent constraint: {page, values, mechanism, error}",
     "draws": "resamplings for the interval of every score (0: none)",
     "mass": "weight scores by the reference's mean (true or false)",
 }
@@ -363,5 +363,8 @@ class _Reader(Checker):
         for name in body.get("values") or ():
             if name not in [m.name for m in models]:
                 raise self.fail("values", self.nearest(str(name), [m.name for m in models], "model"), body)
-        if key == "constraint" and not {"values", "mechanism"} <= set(body):
-            raise self.fail(key, "needs 'values' (a number a model) and 'mechanism' (a sentence)")
+        if key == "constraint" and not {"values", "mechanism", "error"} <= set(body):
+            raise self.fail(
+                key,
+                "needs 'values' (a number a model), 'mechanism' (a sentence) and 'error' (standard error of the observed mean)",
+            )

@@ -19,8 +19,9 @@ from vadose.benchmark.compare import Pair, baseline, maps_of, pair, pooled_quant
 from vadose.benchmark.output import write
 from vadose.benchmark.pace import drydown_rows
 from vadose.benchmark.recipe import Page, Recipe, Source, read
-from vadose.benchmark.records import Record, dataset, forget, monthly, record, try_record
+from vadose.benchmark.records import Record, forget, monthly, record, try_record
 from vadose.benchmark.relations import relation_rows
+from vadose.benchmark.sources import dataset
 from vadose.errors import StudyError, VadoseError
 
 Tell = Callable[[str], None]
@@ -142,10 +143,19 @@ def compute(recipe: Recipe, *, client: Any = None, tell: Tell = lambda _: None) 
     results.scores = pd.concat([results.scores, together.ensembles(results.scores, recipe)], ignore_index=True)
     results.summary = together.tree(results.scores, recipe)
     if recipe.weights:
-        results.weights = together.model_weights(recipe, pairs)
+        results.weights = _or_told("weights", results, lambda: together.model_weights(recipe, pairs))
     if recipe.constraint:
-        results.constraint = together.constrain(recipe, results.scores)
+        results.constraint = _or_told("constraint", results, lambda: together.constrain(recipe, results.scores))
     return results
+
+
+def _or_told(what: str, results: Results, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """What needs several models, or why there is none: a run goes on without it."""
+    try:
+        return make()
+    except VadoseError as error:
+        results.failures.append({"page": what, "reference": "", "model": "all", "why": str(error)})
+        return pd.DataFrame()
 
 
 def _told(task: Task, tell: Tell) -> Outcome:

@@ -99,27 +99,29 @@ def _mean(values: np.ndarray, weights: np.ndarray) -> float:
 
 
 def model_weights(recipe: Recipe, pairs: Mapping[tuple[str, str], Mapping[str, Pair]]) -> pd.DataFrame:
-    """Weights of models by the methods of the recipe, from mean annual cycles on the cells of the page's first reference."""
+    """Weights of models by the methods of the recipe, from mean annual cycles on the cells of the page's first reference.
+
+    Raises TooFewSamplesError where the page has nothing to weight models by."""
     page = recipe.weights["page"]
-    (_, reference), found = next(item for item in pairs.items() if item[0][0] == page)
+    there = [(reference, found) for (name, reference), found in pairs.items() if name == page]
+    if not there:
+        raise TooFewSamplesError(f"nothing was compared on page {page!r}, from which models are weighted")
+    reference, found = there[0]
     names = list(found)
     observed, forecasts, area = _cycles(list(found.values()))
     rows = []
     for method in recipe.weights.get("methods") or ("performance-independence",):
         spread = np.full(len(names), np.nan)
-        try:
-            if method == "performance-independence":
-                weight = _performance(observed, forecasts, area, recipe, names)
-            elif method == "bma":
-                average = bayesian_average(observed, forecasts)
-                weight, spread = average.weights, average.sd
-            else:
-                rest = observed - forecasts.mean(axis=1)
-                # neighbors and months are alike: about one independent sample in fifty
-                posterior = weight_posterior(observed, forecasts, error=float(rest.std() * np.sqrt(50.0)), draws=2000)
-                weight, spread = posterior.mean, posterior.draws.std(axis=0)
-        except TooFewSamplesError:
-            continue
+        if method == "performance-independence":
+            weight = _performance(observed, forecasts, area, recipe, names)
+        elif method == "bma":
+            average = bayesian_average(observed, forecasts)
+            weight, spread = average.weights, average.sd
+        else:
+            rest = observed - forecasts.mean(axis=1)
+            # neighbors and months are alike: about one independent sample in fifty
+            posterior = weight_posterior(observed, forecasts, error=float(rest.std() * np.sqrt(50.0)), draws=2000)
+            weight, spread = posterior.mean, posterior.draws.std(axis=0)
         rows += [
             {
                 "page": page,
@@ -187,7 +189,9 @@ def _performance(observed, forecasts, area, recipe, names):
 
 
 def constrain(recipe: Recipe, scores: pd.DataFrame) -> pd.DataFrame:
-    """The emergent constraint of the recipe: models' means of the page's variable against what the recipe says they project."""
+    """The emergent constraint of the recipe: models' means of the page's variable against what the recipe says they project.
+
+    The observed mean is the first reference's unless the recipe gives one; how sure it is, the recipe says. Raises TooFewSamplesError."""
     wanted = recipe.constraint
     region = str(wanted.get("region") or next(iter(scores.region)))
     part = scores[(scores.page == wanted["page"]) & (scores.region == region) & (scores.kind == "quantity")]
@@ -196,7 +200,7 @@ def constrain(recipe: Recipe, scores: pd.DataFrame) -> pd.DataFrame:
     seen = part[part.statistic == "reference_mean"].value
     observed = float(wanted["observed"]) if "observed" in wanted else float(seen.median())
     names = [n for n in wanted["values"] if n in x.index]
-    error = float(wanted.get("error", 0.1 * abs(observed)))
+    error = float(wanted["error"])
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", VadoseWarning)
         found = emergent_constraint(
