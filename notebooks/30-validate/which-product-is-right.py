@@ -52,14 +52,16 @@ top = (
 at = 5
 fig, axis = plt.subplots(figsize=(12, 4), layout="constrained")
 axis.plot(top.time, top[at], color="black", lw=1.4, label="truth, 0-5 cm")
-for name, values in series.items():
-    axis.plot(values.time, values[at], ".", ms=3, color=COLORS[name], label=NAMES[name])
+for (name, values), marker in zip(series.items(), "os^v", strict=True):
+    axis.plot(values.time, values[at], marker, ms=3, color=COLORS[name], label=NAMES[name])
 axis.set(
     ylabel="soil moisture (m³ m⁻³)",
-    title="One place, four products: every one plausible, no two alike",
+    title="One place on the days that all four products saw: no two alike",
     xlim=(np.datetime64("2017-04-01"), np.datetime64("2017-11-15")),
 )
+axis.set_ylim(top=0.3)
 axis.legend(ncol=5, fontsize=8)
+plt.show()
 
 # %% [markdown]
 # ## Against each other
@@ -72,7 +74,10 @@ results = metrics.evaluate(
     series, pairs=[(a, b) for i, a in enumerate(NAMES) for b in list(NAMES)[i + 1 :]], groups=season
 )
 first = metrics.tidy(results.isel(place=at)).query("group == 'all' and metric in ('bias', 'ubrmsd', 'pearson')")
-first[["metric", "pair", "units", "value", "low", "high", "n", "n_eff"]].round(3).set_index(["metric", "pair"])
+shown = first[["metric", "pair", "units", "value", "low", "high", "n", "n_eff"]]
+shown.round({"value": 3, "low": 3, "high": 3, "n_eff": 0}).astype({"n": int, "n_eff": int}).set_index(
+    ["metric", "pair"]
+)
 
 # %%
 pearson = results.score.sel(metric="pearson", group="all")
@@ -81,7 +86,13 @@ middle = pearson.sel(bound="value").median("place")
 low, high = pearson.sel(bound="low").median("place"), pearson.sel(bound="high").median("place")
 rows = np.arange(pearson.sizes["pair"])
 axis.errorbar(
-    middle, rows, xerr=[middle - low, high - middle], fmt="o", color="#0072B2", capsize=4, label="95 % interval"
+    middle,
+    rows,
+    xerr=[middle - low, high - middle],
+    fmt="o",
+    color="#0072B2",
+    capsize=4,
+    label="median place, 95 % interval",
 )
 for row, pair in zip(rows, pearson.pair.values, strict=True):
     axis.plot(
@@ -92,9 +103,10 @@ for row, pair in zip(rows, pearson.pair.values, strict=True):
         ms=10,
         label="one place" if row == 0 else None,
     )
-axis.set_yticks(rows, pearson.pair.values)
+axis.set_yticks(rows, [" and ".join(NAMES[n] for n in pair.split(" vs ")) for pair in pearson.pair.values])
 axis.set(xlabel="correlation (1)", title="The two models agree best. Does that make them right?")
 axis.legend(fontsize=8, loc="lower left")
+plt.show()
 
 # %% [markdown]
 # High agreement is no proof. The two models are driven by the same rain, so they err together.
@@ -154,6 +166,7 @@ for axis, triple in zip(axes, triples, strict=True):
     )
 axes[0].set_ylabel("sd of error (m³ m⁻³)")
 fig.suptitle("Triple collocation (dots: places; bar: median and 95 % interval; black: true error)")
+plt.show()
 
 # %% [markdown]
 # With one model at most, the estimates hold the truth. With two, the pair's shared error is taken for signal: both models look better than they are
@@ -188,6 +201,7 @@ axis.set_yticks(rows, gap.index)
 axis.invert_yaxis()
 axis.set(xlabel="estimated minus true error, in percent of the true error", title="What a wrong assumption costs")
 axis.legend(fontsize=8)
+plt.show()
 
 # %% [markdown]
 # So which product is right? Each in its own way: the satellites have no shared error but more noise, the models follow the weather smoothly and share

@@ -52,6 +52,7 @@ axis.set(
     title="Evaporative fraction in equilibrium (white: above saturation)",
 )
 fig.colorbar(image, label="evaporative fraction (1)")
+plt.show()
 
 # %% [markdown]
 # ## Where the answer is known
@@ -69,7 +70,7 @@ fig, axis = plt.subplots(figsize=(11, 3.6), layout="constrained")
 axis.plot(rz.time, rz, color="black", label="truth")
 for (name, values), color in zip(ways.items(), ("#0072B2", "#D55E00"), strict=True):
     axis.plot(rz.time, values, color=color, lw=1, label=f"method '{name}'")
-axis.set(ylabel="root-zone moisture (m³ m⁻³)", title="Synthetic cell")
+axis.set(ylabel="root-zone moisture (m³ m⁻³)", title="One synthetic cell: the course comes back, the level does not")
 axis.legend(ncol=3)
 pd.DataFrame(
     {
@@ -129,8 +130,9 @@ if REAL.is_dir():
         axis.plot(rzsm.time, rzsm.soil_moisture, color="#0072B2", lw=1, label="from the air (± 1 sd)")
         axis.plot(theta.time, theta, color="black", lw=1, label="measured, upper sensor")
         axis.set(ylabel="soil moisture (m³ m⁻³)", title=name)
-    axes[0].legend(ncol=2)
-    display(pd.DataFrame(rows).T.round(3))  # noqa: F821
+    axes[0].legend(ncol=2, loc="lower center", bbox_to_anchor=(0.5, 1.1), frameon=False)
+    plt.show()
+    display(pd.DataFrame(rows).T.round(3).astype({"days": int}))  # noqa: F821
 else:
     print("No tower files beside the checkout: this part was left out.")
 

@@ -55,7 +55,7 @@ left.set(
 )
 share = (strength >= 1).groupby("time.month").mean() * 100
 right.bar(share.month, share, color="#56B4E9")
-right.set(xlabel="month", ylabel="days with an active MJO (%)", title="When it is active")
+right.set(xlabel="month", ylabel="days with an active MJO (%)", title="When it is active", xticks=range(1, 13))
 print(
     f"{int(strength.count())} days; {100 * float((strength >= 1).mean()):.0f} % active; {mjo.residence(index):.1f} days per phase"
 )
@@ -87,6 +87,7 @@ for axis, island in zip(axes, place.island.values, strict=True):
     axis.set(xlabel="MJO phase", title=f"{island} (filled: significant)")
 axes[0].set(ylabel="filtered anomaly (made-up units)")
 axes[0].legend()
+plt.show()
 
 # %%
 lag = (composites["soil"].cycle_phase - composites["rain"].cycle_phase + 4) % 8 - 4

@@ -59,6 +59,7 @@ axis.set(
     title="Mornings by what soil could do",
 )
 axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0))
+plt.show()
 
 # %% [markdown]
 # ## How strongly does evaporation trigger rain?
@@ -74,7 +75,7 @@ pd.DataFrame(
         name: convection.feedback_strength(ef, r, draws=200)
         for name, r in (("rain listens", listens), ("rain is deaf", deaf))
     }
-).T[["tfs", "tfs_low", "tfs_high", "afs", "afs_low", "afs_high", "days"]].round(3)
+).T[["tfs", "tfs_low", "tfs_high", "afs", "afs_low", "afs_high", "days"]].round(3).astype({"days": int})
 
 # %% [markdown]
 # ## Where does moisture move evaporation?

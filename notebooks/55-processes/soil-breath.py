@@ -41,6 +41,7 @@ left.set(xlabel="soil moisture (m³ m⁻³)", ylabel="response (1)", title="Carb
 right.set(xlabel="soil moisture (m³ m⁻³)", title="Nitrogen and methane")
 left.legend(fontsize=8)
 right.legend(fontsize=8)
+plt.show()
 
 # %% [markdown]
 # ## What the choice means on a map
@@ -98,7 +99,8 @@ if REAL.is_dir():
         ylim=(0, None),
         title="US-AR1, 2009-2012",
     )
-    axis.legend()
+    axis.legend(loc="upper left")
+    plt.show()
     display(ranking.round(3))  # noqa: F821
 else:
     print("No tower file beside the checkout: this part was left out.")

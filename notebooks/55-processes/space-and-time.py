@@ -86,6 +86,7 @@ for axis, driver, unit in (
     axis.set(xlabel=unit, title=driver.name)
 axes[0].set(ylabel="productivity (gC m⁻² d⁻¹)")
 axes[0].legend()
+plt.show()
 
 # %%
 table = sensitivity.spatial_temporal_sensitivity(gpp, {"precipitation": precipitation, "moisture": moisture}, draws=200)

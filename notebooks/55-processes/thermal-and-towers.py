@@ -53,7 +53,7 @@ for axis, (policy, mask) in zip(axes, kept.items(), strict=True):
     points = axis.scatter(
         raw.longitude[m], raw.latitude[m], s=6, c=raw.soil_moisture[m], cmap="viridis", vmin=0, vmax=0.5
     )
-    axis.set(title=f"{policy}: {m.sum()} of {tried.sum()}", xlabel="longitude (°E)", xlim=(-165, -118))
+    axis.set(title=f"{policy}: {m.sum()} of {tried.sum()} cells", xlabel="longitude (°E)", xlim=(-165, -118))
 axes[0].set(ylabel="latitude (°N)")
 fig.colorbar(points, ax=axes, label="soil moisture (m³ m⁻³)")
 surface = raw.surface_flag.values[tried]
@@ -124,7 +124,8 @@ if table.exists():
     print(
         f"error over stated spread: sd {float(honest.where(np.abs(honest) < 50).std()):.2f} (1 if the spread were the error)"
     )
-    display(pd.DataFrame(rows).T.round(2))  # noqa: F821
+    plt.show()
+    display(pd.DataFrame(rows).T.round(2).astype({"n": int}))  # noqa: F821
 else:
     print("No matchup table beside the checkout: this part was left out.")
 

@@ -45,7 +45,7 @@ fig.colorbar(image, ax=axes, label="log₂ of the likelihood multiplication (1: 
 pd.DataFrame(
     {
         name: {
-            "mean factor": float(r.multiplication_factor.mean()),
+            "mean factor": f"{float(r.multiplication_factor.mean()):.2f}",
             "mean 90 % interval": f"{float(r.multiplication_factor_low.mean()):.2f} - {float(r.multiplication_factor_high.mean()):.2f}",
             "intervals that hold 1 (of 36)": int(
                 ((r.multiplication_factor_low < 1) & (r.multiplication_factor_high > 1)).sum()
@@ -70,11 +70,12 @@ limit = calendar_quantile(hot, 90.0)
 both = compound.spells(compound.spells((1 - dry) * 100 <= 20, least=10) & compound.spells(hot > limit, least=3), gap=2)
 events = compound.label_events(both, dry.where(both))
 print(f"{len(events)} compound events; the five most severe:")
-events.head()
+events.head().round({"severity": 0}).astype({"severity": int, "area": int})
 
 # %% [markdown]
 # ## What dependence does to return periods
-# Yearly worst dryness and heat of one cell, their copula by AIC, and how often to expect both above their 90th percentile.
+# Each summer's mean dryness and hottest day of one cell, their copula by AIC, and how often to expect both above their 90th
+# percentile.
 
 # %%
 cell = {"lat": 40.5, "lon": -97.5}
@@ -100,11 +101,12 @@ a, b = np.meshgrid(axis_u, axis_u)
 fig, axes = plt.subplots(1, 2, figsize=(10, 4.4), layout="constrained", sharey=True)
 for axis, (name, (u, v, fitted)) in zip(axes, shown.items(), strict=True):
     both_above = 1 - a - b + fitted.cdf(a, b)
-    lines = axis.contour(a, b, 1 / np.maximum(both_above, 1e-4), levels=[2, 5, 10, 20], cmap="cividis")
+    lines = axis.contour(a, b, 1 / np.maximum(both_above, 1e-4), levels=[2, 5, 10, 20], colors=["0.6", "0.45", "0.3", "0"])
     axis.clabel(lines, fmt="%d y")
     axis.plot(u, v, "o", color="#D55E00")
-    axis.set(xlabel="rank of dryness (1)", ylabel="rank of heat (1)", title=f"{name}: {fitted.family}")
-pd.DataFrame(rows).T
+    axis.set(xlabel="rank of dryness (1)", ylabel="rank of heat (1)", title=f"{name}: {fitted.family.replace('_', ' ')}")
+plt.show()
+pd.DataFrame(rows).T.map(lambda v: v if isinstance(v, str) else round(v, 2))
 
 # %% [markdown]
 # Twenty years give few pairs: families are hard to tell apart, and a return period beyond the record is an extrapolation. The

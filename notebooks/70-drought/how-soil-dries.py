@@ -38,7 +38,7 @@ truth = world.demo().isel(lat=slice(0, 30, 2), lon=slice(0, None, 2)).load()
 top = truth.soil_moisture.isel(depth=0, drop=True)
 fits = drydowns(top.assign_attrs(units="m3 m-3"), truth.precipitation_flux, error=0.005)
 fig, axes = plt.subplots(1, 3, figsize=(15, 4), layout="constrained")
-fits["count"].plot(ax=axes[0], cmap="viridis", cbar_kwargs={"label": "1"})
+fits["count"].plot(ax=axes[0], cmap="viridis", cbar_kwargs={"label": "count (1)"})
 fits.time_scale.median("event").plot(ax=axes[1], cmap="cividis", vmin=0, vmax=20, cbar_kwargs={"label": "days"})
 fits.lower_limit.median("event").plot(ax=axes[2], cmap="viridis", cbar_kwargs={"label": "m³ m⁻³"})
 for axis, title in zip(
@@ -76,9 +76,9 @@ axis.set(
 axis.legend()
 pd.Series(
     {
-        "critical point (m³ m⁻³)": float(limits.critical_point),
-        "± se": float(limits.critical_point_standard_error),
-        "true": known,
+        "critical point (m³ m⁻³)": round(float(limits.critical_point), 4),
+        "± se": round(float(limits.critical_point_standard_error), 4),
+        "true": round(known, 4),
         "broken line best": bool(limits.supported),
         "n": int(limits.n),
     }
@@ -114,7 +114,7 @@ pd.DataFrame(
 
 # %% [markdown]
 # In the dry half of the year evaporation halves the error of memory alone. In the wet half evaporation only says that there is enough: the
-# level is a guess there, and the wider band says so (the truth still leaves it in the wettest weeks).
+# level is a guess there, and the wider band says so (the truth still leaves it through the wettest months).
 
 # %% [markdown]
 # ## A real tower: US-AR1, Oklahoma
@@ -148,13 +148,13 @@ if REAL.is_dir():
     display(  # noqa: F821
         pd.Series(
             {
-                "critical point (m³ m⁻³)": float(found.critical_point),
-                "± se": float(found.critical_point_standard_error),
+                "critical point (m³ m⁻³)": round(float(found.critical_point), 3),
+                "± se": round(float(found.critical_point_standard_error), 3),
                 "broken line best": bool(found.supported),
                 "drydowns": int(dry["count"]),
-                "time scale, median (d)": float(dry.time_scale.median()),
-                "active depth JJA, median (mm)": float(depth.active_depth.sel(season="JJA")),
-                "spells in JJA": float(depth.n.sel(season="JJA")),
+                "time scale, median (d)": round(float(dry.time_scale.median()), 1),
+                "active depth JJA, median (mm)": round(float(depth.active_depth.sel(season="JJA"))),
+                "spells in JJA": int(depth.n.sel(season="JJA")),
             }
         ).to_frame("US-AR1")
     )
