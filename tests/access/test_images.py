@@ -9,7 +9,7 @@ import pytest
 from test_formats import tiff
 
 import vadose
-from vadose.access import build, datasets, files, validation
+from vadose.access import build, datasets, files, quality, validation
 from vadose.access.images import bands
 from vadose.errors import NotFoundError, SourceChangedError, UnreadableFileError, VadoseInputError
 
@@ -151,6 +151,28 @@ def test_images_of_a_bucket_are_read_by_ranges_and_held_to_what_was_seen(stub, t
     changed.write_bytes(changed.read_bytes() + b"\0")
     with pytest.raises(SourceChangedError, match="B8A"):
         ds.nir[1].load()
+
+
+def test_a_band_that_a_day_lacks_is_empty_and_what_changes_at_the_source_is_told(tmp_path):
+    truth = hls(tmp_path / "hls")
+    lost = tmp_path / "hls" / f"HLS.S30.T14RQU.{DAYS[1]}.v2.0.B8A.tif"
+    kept = lost.read_bytes()
+    lost.unlink()
+    folder = catalog_of(tmp_path, "hls-s30")
+    build.build(folder, "hls-s30", source=str(tmp_path / "hls"))
+    ds = vadose.open("hls-s30", catalog=str(folder))
+    assert ds.nir[1].isnull().all()
+    np.testing.assert_allclose(ds.nir[2].values, truth[DAYS[2], "B8A"], rtol=1e-6)
+    assert not quality.diff(folder, "hls-s30").any
+    assert quality.validate(folder, "hls-s30", level="full") == []
+    lost.write_bytes(kept)
+    (tmp_path / "hls" / f"HLS.S30.T14RQU.{DAYS[0]}.v2.0.B04.tif").unlink()
+    changes = quality.diff(folder, "hls-s30")
+    assert changes.new == [str(lost)]
+    assert [h.rsplit(".", 2)[1] for h in changes.missing] == ["B04"]
+    assert build.build(folder, "hls-s30").changed
+    assert not quality.diff(folder, "hls-s30").any
+    assert vadose.open("hls-s30", catalog=str(folder)).nir[1].notnull().any()
 
 
 def test_ecostress_tiles_are_evaporation_without_clouds(tmp_path):

@@ -131,7 +131,7 @@ def _items(home: Path, collection: dict[str, Any], recipe: Recipe, items: list[d
     outcome.listed = outcome.listed or len(items)
     outcome.quarantine, outcome.scanned, outcome.indexed = aside, outcome.listed, len(items)
     _write_quarantine(home, aside)
-    same = {i["id"]: str(i["properties"].get("vadose:etag", "")) for i in items} == files.known(home.parent, home.name)
+    same = files.sources(items) == files.known(home.parent, home.name)
     if not items or (same and "join" in collection["assets"]["data"].get("vadose:open", {})):
         outcome.tag = collection.get("version", "")
         return outcome

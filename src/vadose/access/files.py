@@ -130,7 +130,7 @@ def _item(collection: dict[str, Any], assets: dict[str, Stat], moment: np.dateti
             **said,
         },
         "assets": {
-            k: {"href": s.href, "roles": ["data"], "type": MEDIA[recipe.format], "file:size": s.size}
+            k: {"href": s.href, "roles": ["data"], "type": MEDIA[recipe.format], "file:size": s.size, "vadose:etag": s.etag}
             for k, s in assets.items()
         },
         "links": [{"rel": "collection", "href": "./collection.json", "type": "application/json"}],
@@ -206,9 +206,22 @@ def adopted(found: list[dict[str, Any]], collection: dict[str, Any]) -> list[dic
     return sorted(out, key=lambda i: (i["properties"]["start_datetime"], i["id"]))
 
 
-def known(folder: Path, identifier: str) -> dict[str, str]:
-    """Ids of the items that are there, each with its first file's etag."""
-    return {i["id"]: str(i["properties"].get("vadose:etag", "")) for i in store.read_items(folder, identifier)}
+def known(folder: Path, identifier: str) -> dict[str, Stat]:
+    """Files of the items that are there, as they were when they were listed; size -1 where others' items do not tell."""
+    return sources(store.read_items(folder, identifier))
+
+
+def sources(items: Iterable[dict[str, Any]]) -> dict[str, Stat]:
+    """Every file of some items by its address."""
+    assets = (a for item in items for a in item["assets"].values() if a and a.get("href"))
+    return {
+        a["href"]: Stat(a["href"], int(a.get("file:size") or -1), str(a.get("vadose:etag") or ""), 0.0) for a in assets
+    }
+
+
+def listed(recipe: Recipe, found: Iterable[Stat]) -> dict[str, Stat]:
+    """What the source holds now: files, or those of the items that others wrote."""
+    return sources(items_of(recipe.source)) if is_items(recipe.source) else {s.href: s for s in found}
 
 
 def describe(collection: dict[str, Any], recipe: Recipe, items: list[dict[str, Any]], aside: int, tag: str) -> None:

@@ -35,8 +35,10 @@ def bands(item: dict[str, Any]) -> dict[str, str]:
     """Assets of an item that are GeoTIFF bands: name -> address."""
     out = {}
     for name, asset in item["assets"].items():
+        if not asset or not asset.get("href"):  # another item of the collection has it
+            continue
         form = f"{asset.get('type', '')} {asset['href'].split('?')[0].lower()}"
-        if ("tiff" in form or form.endswith(".tif")) and not NO_DATA & set(asset.get("roles", ())):
+        if ("tiff" in form or form.endswith(".tif")) and not NO_DATA & set(asset.get("roles") or ()):
             out[name] = asset["href"]
     return out
 

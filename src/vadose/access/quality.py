@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vadose.access import build, remote, store, stores, validation
+from vadose.access import build, files, remote, store, stores, validation
 from vadose.access.blocks import BlockFile
 from vadose.access.credentials import Access
 from vadose.access.parquet import References
@@ -42,7 +43,7 @@ def _home(folder: Path, identifier: str) -> tuple[Path, dict[str, Any], dict[str
     if collection is None:
         raise NotFoundError(f"no collection {identifier!r} in {folder}; there are {', '.join(store.folders(folder))}")
     how = collection["assets"]["data"].get("vadose:open", {})
-    if not how.get("eras") and not how.get("stores"):
+    if not how.get("eras") and not how.get("stores") and not how.get("join"):
         raise NotFoundError(f"{identifier} is not indexed yet: `vadose catalog build {identifier}`")
     return folder / identifier, collection, how
 
@@ -50,19 +51,24 @@ def _home(folder: Path, identifier: str) -> tuple[Path, dict[str, Any], dict[str
 def diff(folder: str | Path, identifier: str) -> Difference:
     """Sources that are new, missing, resized or replaced. Listings and HEAD requests only; no data is read."""
     home, _, how = _home(Path(folder), identifier)
-    access = Access.of(how)
-    known = (
-        stores.known(Path(folder), identifier)
-        if how.get("stores")
-        else {
-            s.href: s
-            for e in how["eras"]
-            for s in References(str(home / e["references"]), how.get("locations")).sources.values()
-        }
-    )
-    now = {s.href: s for s in build.sources(load(home), home, access)}
-    with build.Journal(home / ".build" / "journal.sqlite") as journal:
-        aside = journal.quarantine()
+    access, recipe = Access.of(how), load(home)
+    if how.get("join"):
+        known = files.known(Path(folder), identifier)
+        now = files.listed(recipe, [] if files.is_items(recipe.source) else build.sources(recipe, home, access))
+        aside = _set_aside(home)
+    else:
+        known = (
+            stores.known(Path(folder), identifier)
+            if how.get("stores")
+            else {
+                s.href: s
+                for e in how["eras"]
+                for s in References(str(home / e["references"]), how.get("locations")).sources.values()
+            }
+        )
+        now = {s.href: s for s in build.sources(recipe, home, access)}
+        with build.Journal(home / ".build" / "journal.sqlite") as journal:
+            aside = journal.quarantine()
     out = Difference(checked=len(now))
     out.new = sorted(h for h in now if h not in known and h not in aside)
     out.missing = sorted(h for h in known if h not in now)
@@ -72,6 +78,11 @@ def diff(folder: str | Path, identifier: str) -> Difference:
         elif known[href].etag != now[href].etag:
             out.replaced.append(href)
     return out
+
+
+def _set_aside(home: Path) -> dict[str, str]:
+    path = home / "quarantine.json"
+    return {row["href"]: row["reason"] for row in json.loads(path.read_text())} if path.exists() else {}
 
 
 def validate(
@@ -277,8 +288,6 @@ def publish(folder: str | Path, identifier: str, target: str, *, access: Access 
 
     References become absolute there, so that the published collection opens from anywhere that reaches the bucket.
     """
-    import json
-
     import fsspec
 
     from vadose.access.opening import storage_options
@@ -292,8 +301,8 @@ def publish(folder: str | Path, identifier: str, target: str, *, access: Access 
     ]
     written = []
     for top in wanted:
-        files = [p for p in top.rglob("*") if p.is_file()] if top.is_dir() else [top] if top.exists() else []
-        for path in files:
+        parts = [p for p in top.rglob("*") if p.is_file()] if top.is_dir() else [top] if top.exists() else []
+        for path in parts:
             there = f"{root}/{path.relative_to(home)}"
             fs.makedirs(there.rsplit("/", 1)[0], exist_ok=True)
             fs.put_file(str(path), there)
