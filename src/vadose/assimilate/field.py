@@ -3,7 +3,7 @@
 An observation reaches a cell around it only through members that err alike in both, so the errors of weather, model and
 soil are drawn as smooth fields here; those of irrigation and of the instrument's bias stay each cell's own. Every cell makes
 its own analysis with all observations of its neighborhood, one after another, the errors of far ones grown (Hunt et al. 2007,
-doi:10.1016/j.physd.2006.11.008). Keeps the ensembles of all cells: 4 kB a cell with 50 members, and 1.6 kB for each day of lag.
+doi:10.1016/j.physd.2006.11.008). Keeps the ensembles of all cells: 8 kB a cell with 50 members, and 1.6 kB for each day of lag.
 """
 
 from __future__ import annotations
@@ -104,6 +104,38 @@ def _gather(c, near, share, views, there, observed, variance, local, y, r):
 
 
 @njit(cache=True, nogil=True)
+def _learn(history, local, y, r, n, method, stream):
+    """One cell and `n` observations, one after another; the views of those still to come are updated like states."""
+    members = local.shape[2]
+    for i in range(n):
+        center, spread = 0.0, 0.0
+        for m in range(members):
+            center += local[0, i, m] / members
+        for m in range(members):
+            spread += (local[0, i, m] - center) ** 2 / (members - 1.0)
+        regress(history, local[0, i], y[i], r[i], method, stream, center, spread)
+        regress(local[:, i + 1 : n], local[0, i], y[i], r[i], method, stream, center, spread)
+
+
+@njit(cache=True, nogil=True)
+def _begin(history, own, spare, streams, start, start_sd, soil, parameter_sd, bias_sd, down, across, good):
+    """States and parameters of all members of all cells."""
+    cells, members = spare.shape
+    z = np.zeros((START, cells, members))
+    for c in range(cells):
+        for m in range(members):
+            for i in range(START // 2):
+                z[2 * i, c, m], z[2 * i + 1, c, m] = normals(streams[c : c + 1])
+    for i in range(START):
+        if i != 2:  # the bias belongs to the instrument
+            alike(z[i], spare, down, across)
+    for c in range(cells):
+        if good[c]:
+            for m in range(members):
+                start_member(history[c], own[c], m, z[:, c, m], start[c], start_sd, soil[c], parameter_sd, bias_sd)
+
+
+@njit(cache=True, nogil=True)
 def run(
     rain, demand, frozen, irrigated, observed, variance, operator, key, start, start_sd, soil, parameter_sd, depth1, depth2,
     members, method, lag, noise, rule, inflation, near, share, down, across, good, want_quantiles, states, fluxes,
@@ -123,18 +155,7 @@ def run(
     most = 2 * near.shape[1]
     local, y, r = np.zeros((1, most, members)), np.zeros(most), np.zeros(most)
     streams = key.copy()
-    z = np.zeros((START, cells, members))
-    for c in range(cells):
-        for m in range(members):
-            for i in range(START // 2):
-                z[2 * i, c, m], z[2 * i + 1, c, m] = normals(streams[c : c + 1])
-    for i in range(START):
-        if i != 2:  # the bias belongs to the instrument
-            alike(z[i], spare, down, across)
-    for c in range(cells):
-        if good[c]:
-            for m in range(members):
-                start_member(history[c], own[c], m, z[:, c, m], start[c], start_sd, soil[c], parameter_sd, noise[9])
+    _begin(history, own, spare, streams, start, start_sd, soil, parameter_sd, noise[9], down, across, good)
     for t in range(days):
         now, yesterday = t % size, (t - 1) % size if t else 0
         _draw(luck, missed, spare, streams, irrigated[:, t], noise, down, across)
@@ -176,14 +197,7 @@ def run(
                 n = _gather(c, near, share, views, there, observed[:, t], variance[:, t], local[0], y, r)
             if n:
                 wet = storage(history[c], now, weight, depth1, depth2)
-                for i in range(n):
-                    center, spread = 0.0, 0.0
-                    for m in range(members):
-                        center += weight[m] * local[0, i, m]
-                    for m in range(members):
-                        spread += (local[0, i, m] - center) ** 2 / (members - 1.0)
-                    regress(history[c], local[0, i], y[i], r[i], method, streams[c : c + 1], center, spread)
-                    regress(local[:, i + 1 : n], local[0, i], y[i], r[i], method, streams[c : c + 1], center, spread)
+                _learn(history[c], local, y, r, n, method, streams[c : c + 1])
                 if rule == RELAX:
                     relax(history[c], now, before[c], inflation[0], factor[c])
                 for d in range(size):
