@@ -23,6 +23,8 @@ class TauOmega(nn.Module):
     temperature : of the soil (site, day) [K]; vegetation : water of the plants (site, day) [kg m-2].
     clay : mass fraction, a number or (site, 1). depth, roughness : where learning starts, both positive.
     omega, angle : single scattering albedo and incidence [degrees], not learned.
+
+    Plants and rough ground dampen alike, so from one angle only what both do together is learned well.
     """
 
     def __init__(
