@@ -68,6 +68,7 @@ for codes, color, label, marker in (
 axis.set(ylabel="soil moisture (m³ m⁻³)", title=f"A summer of {one.station.values!s}: what the rules say")
 axis.set_ylim(top=0.46)
 axis.legend(ncol=3, fontsize=8)
+plt.show()
 
 # %% [markdown]
 # Rises without rain (D04) are many here: the synthetic sensor's hours lie between daily values, so its water comes before its storm. At a real
@@ -85,11 +86,8 @@ table.rename(columns={"usable_share": "usable (%)"}).round(2)
 # %%
 shares = 100 * summary.share.sel(flag=["D01", "D04", "D06", "D07", "D08", "D09", "D10", "B01", "B07"])
 fig, axis = plt.subplots(figsize=(9.5, 4.2), layout="constrained")
-image = axis.imshow(
-    np.log10(shares.T.clip(min=0.003)) if shares.dims[0] == "flag" else np.log10(shares.clip(min=0.003)),
-    cmap="cividis",
-    aspect="auto",
-)
+logarithm = np.log10(shares.transpose("station", "flag").clip(min=0.003))  # never: the darkest
+image = axis.imshow(logarithm, cmap="cividis", aspect="auto")
 axis.set_xticks(
     range(shares.sizes["flag"]),
     [
@@ -98,9 +96,10 @@ axis.set_xticks(
     ],
 )
 axis.set_yticks(range(shares.sizes["station"]), shares.station.values)
-axis.set_title("How often each flag is set")
+axis.set_title("How often each flag is set (below: hours of all stations together)")
 bar = fig.colorbar(image, label="share of hours (%)", ticks=[-2, -1, 0, 1])
 bar.set_ticklabels(["0.01", "0.1", "1", "10"])
+plt.show()
 
 # %% [markdown]
 # ## What was planted, what was found
@@ -121,17 +120,17 @@ rows = {}
 for kind in ("spike", "break", "plateau", "drift"):
     at = cf.has_flag(learned.fault, kind)
     rows[kind] = {
-        "hours planted": int(at.sum()),
+        "hours": int(at.sum()),
         "found by rules (%)": 100 * float(by_rule.where(at).mean()),
         "with M01 (%)": 100 * float(by_both.where(at).mean()),
     }
 fine = (learned.fault == 0) & thawed
 rows["no fault, thawed"] = {
-    "hours planted": int(fine.sum()),
+    "hours": int(fine.sum()),
     "found by rules (%)": 100 * float(by_rule.where(fine).mean()),
     "with M01 (%)": 100 * float(by_both.where(fine).mean()),
 }
-pd.DataFrame(rows).T.round(2)
+pd.DataFrame(rows).T.round(2).astype({"hours": int}).rename_axis("planted")
 
 # %% [markdown]
 # Found and false alarms must be read together: the last line is what a check costs. Nearly all of it is D09: where a planted break falls back to dry
@@ -168,7 +167,7 @@ if file.exists():
     real = qc.flag_unusual(real, qc.learn(real, rng=1, epochs=10))
     verdict = qc.table(qc.report(real)).drop(columns=["usable_share", "no_temp"], errors="ignore")
     verdict["provider doubts (%)"] = 100 * failed.mean()
-    display(verdict.round(1))  # noqa: F821
+    display(verdict.round(1).rename_axis("% of readings"))  # noqa: F821
 
 # %%
 if file.exists():
@@ -198,6 +197,7 @@ if file.exists():
         axis.set(ylabel="soil moisture (m³ m⁻³)", title=f"NEON SJER, {name}")
         axis.legend(fontsize=8, loc="upper right")
         axis.xaxis.set_major_formatter(ConciseDateFormatter(axis.xaxis.get_major_locator()))
+    plt.show()
 
 # %% [markdown]
 # The wandering sensor at 66 cm breaks no rule: every hour follows from the last, only the whole is absurd. The learned judges, who saw all

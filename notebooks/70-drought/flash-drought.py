@@ -73,11 +73,11 @@ pd.DataFrame(
         name: {
             "events per cell and decade": len(t) / 36 / 2,
             "median duration (d)": t.duration.median(),
-            "most in month": t.onset.dt.month.mode().iloc[0] if len(t) else np.nan,
+            "most begin in": t.onset.dt.month_name().mode().iloc[0] if len(t) else "",
         }
         for name, t in tables.items()
     }
-).T.round(1)
+).T.astype({"events per cell and decade": float}).round(1)
 
 # %%
 cell = {"lat": 40.5, "lon": -97.5}
@@ -95,6 +95,7 @@ for k, (name, t) in enumerate(tables.items()):
         below.plot([row.onset, row.end], [k, k], lw=7, solid_capstyle="butt", color=COLORS[name])
 below.set_yticks(range(5), list(tables))
 below.set(ylim=(-0.6, 4.6))
+plt.show()
 
 # %% [markdown]
 # `stress_drydown` is experimental: its published equations were not seen. At the published limits our form names nothing, because soil that
@@ -124,6 +125,7 @@ for i in range(len(named)):
         )
 axis.set_title("Events of the row that the column also sees")
 fig.colorbar(image, label="share (1)")
+plt.show()
 
 # %% [markdown]
 # ## Noise makes events
@@ -142,7 +144,7 @@ for sd in (0.005, 0.01, 0.02, 0.04):
         "onset error (d)": skill["onset_error"],
         "events": skill["events"],
     }
-pd.DataFrame(rows).T.round(2).rename_axis("daily sensor error")
+pd.DataFrame(rows).T.round(2).astype({"events": int}).rename_axis("daily sensor error")
 
 # %% [markdown]
 # A sensor error of 0.01 m³ m⁻³, which is better than most, loses two of three events. **So an event seen by one definition in one noisy record is
