@@ -325,3 +325,11 @@ def test_every_declared_product_is_written_right(name):
     assert set(flag.get("refuse", ())) <= set(flag.get("marks", {}))
     if "profile" in told and "dim" not in told["profile"]:
         assert len(told["profile"]["from"]) == len(told["profile"]["layers"])
+
+
+@pytest.mark.parametrize("identifier", [i for i, e in datasets.table()["datasets"].items() if e["product"] in declared.table()])  # fmt: skip
+def test_what_the_catalog_promises_is_what_the_product_gives(identifier):
+    row = datasets.table()["datasets"][identifier]
+    #: Bands have names of their own: `red`, `backscatter_vv`.
+    families = {"reflectance", "backscatter"}
+    assert set(row["variables"]) - families <= set(declared.table()[row["product"]]["variables"])

@@ -21,6 +21,7 @@ LAYERS = {"sm_surface": (0.0, 0.05), "sm_rootzone": (0.0, 1.0)}
 RENAMED = {
     "soil_temp_layer1": "soil_temperature", "snow_mass": "snow_amount", "land_evapotranspiration_flux": "evapotranspiration_flux",
     "precipitation_total_surface_flux": "precipitation_flux", "surface_temp": "surface_temperature",
+    "overland_runoff_flux": "runoff_flux",
 }  # fmt: skip
 GROUPS = ("Geophysical_Data", "Analysis_Data")
 
