@@ -26,8 +26,8 @@ class Learning(unittest.TestCase):
             optimizer.zero_grad()
             torch.nn.functional.mse_loss(model(x), 2 * x + 1).backward()
             optimizer.step()
-        self.assertAlmostEqual(float(model.weight), 2.0, places=3)
-        self.assertAlmostEqual(float(model.bias), 1.0, places=3)
+        self.assertAlmostEqual(float(model.weight.detach()), 2.0, places=3)
+        self.assertAlmostEqual(float(model.bias.detach()), 1.0, places=3)
 
 
 if __name__ == "__main__":
