@@ -283,9 +283,9 @@ TRUE_CLOUD = {"a": 0.05, "b": 0.08, "c": -19.0, "d": 35.0}
 @pytest.mark.parametrize("kind", ["backscatter", "brightness temperature"])
 def test_layers_learn_their_parameters_beside_the_soil(kind):
     """The measurement is made with parameters that nobody tells: learned, the moisture is found better than with the wrong ones."""
-    data, truth = fields(8, 100, 5, noise=0.0, layers=1)
-    water, rng = plants(8, 100), np.random.default_rng(0)
-    warm = torch.full((8, 100), 293.15)
+    data, truth = fields(6, 60, 5, noise=0.0, layers=1)
+    water, rng = plants(6, 60), np.random.default_rng(0)
+    warm = torch.full((6, 60), 293.15)
 
     def layer(**options):
         if kind == "backscatter":
@@ -303,8 +303,8 @@ def test_layers_learn_their_parameters_beside_the_soil(kind):
     data = windows.replace(data, y=y, valid=np.ones(y.shape, bool))
     teaches = layer(**wrong)
     found = {
-        "learned": hybrid.fit(data, steps=70, observe=teaches),
-        "fixed": hybrid.fit(data, steps=70, observe=lambda m: layer(**wrong).requires_grad_(False)(m)),
+        "learned": hybrid.fit(data, steps=60, observe=teaches),
+        "fixed": hybrid.fit(data, steps=60, observe=lambda m: layer(**wrong).requires_grad_(False)(m)),
     }
     error = {
         n: float(np.sqrt(np.mean((m.predict(data).soil_moisture.values[..., :1] - truth)[:, 20:] ** 2)))
