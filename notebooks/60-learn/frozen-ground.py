@@ -159,7 +159,7 @@ print(f"contributions add up to within {float(why.completeness_error):.2%}")
 # %% [markdown]
 # ## What next
 # * [Does physics help when data are few?](few-data.ipynb)
-# * other networks: `sequence.Spec("dilated_cnn")`, `"transformer"`, `"patch_cnn"` have the same face
+# * other networks: `sequence.Spec("dilated_cnn")`, `"transformer"`, and for pictures `"patch_cnn"` and `"conv_lstm"` have the same face
 #
 # **References.** Hochreiter and Schmidhuber 1997, doi:10.1162/neco.1997.9.8.1735; O and Orth 2021, doi:10.1038/s41597-021-00964-1;
 # Sundararajan et al. 2017, arXiv:1703.01365; Lakshminarayanan et al. 2017, arXiv:1612.01474.
