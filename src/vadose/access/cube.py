@@ -232,7 +232,7 @@ def _times(variables, values, recipe: Recipe, stat: Stat) -> np.ndarray:
         raise TimeAxisError(
             f"{stat.href}: {name} is no time that can be joined: units {attrs.get('units')!r}, calendar {calendar!r}: {error}"
         ) from error
-    if (np.diff(out) <= np.timedelta64(0)).any():
+    if (np.diff(out) <= np.timedelta64(0, "ns")).any():
         raise TimeAxisError(f"{stat.href}: its times do not increase")
     return out
 
@@ -269,8 +269,8 @@ def assemble(scans: Sequence[FileScan], forms: Sequence[Form], recipe: Recipe) -
     """One era's files, in order of time, as chunk tables. Duplicate times were sorted out before."""
     ordered = sorted(scans, key=lambda s: s.times[0])
     times = np.concatenate([s.times for s in ordered])
-    if (np.diff(times) <= np.timedelta64(0)).any():
-        k = int(np.flatnonzero(np.diff(times) <= np.timedelta64(0))[0])
+    if (np.diff(times) <= np.timedelta64(0, "ns")).any():
+        k = int(np.flatnonzero(np.diff(times) <= np.timedelta64(0, "ns"))[0])
         raise TimeAxisError(f"times of two files overlap at {times[k]}")
     tables = {form.name: _table(form, position, ordered, recipe) for position, form in enumerate(forms)}
     return Era(ordered[0].era, [s.stat for s in ordered], times, tables, recipe.dim)

@@ -140,7 +140,7 @@ def _span(name: str, whole: list[str]) -> tuple[str, str]:
         return stamp, stamp
     if not spans and month:
         first = np.datetime64(f"{month[1]}-{month[2]}", "M")
-        last = (first + 1).astype("datetime64[D]") - 1
+        last = (first + np.timedelta64(1, "M")).astype("datetime64[D]") - np.timedelta64(1, "D")
         return f"{first.astype('datetime64[D]')}T00:00:00Z", f"{last}T00:00:00Z"
     return f"{whole[0]}T00:00:00Z", f"{whole[1]}T00:00:00Z"
 

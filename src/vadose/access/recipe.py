@@ -88,7 +88,9 @@ class Recipe:
             return None
         form = self.time.get("format") or ""
         step = next((unit for mark, unit in PRECISION if mark in form), "D")
-        last = np.datetime64(pd.to_datetime(text, format=form), "ns").astype(f"datetime64[{step}]") + 1
+        last = np.datetime64(pd.to_datetime(text, format=form), "ns").astype(f"datetime64[{step}]") + np.timedelta64(
+            1, step
+        )
         return last.astype("datetime64[ns]") - np.timedelta64(1, "s")
 
     def period_of(self, address: str) -> tuple[np.datetime64, np.datetime64]:
@@ -96,7 +98,7 @@ class Recipe:
         start = self.time_of(address)
         form = self.time.get("format") or ""
         step = next((unit for mark, unit in PRECISION if mark in form), "D")
-        return start, (start.astype(f"datetime64[{step}]") + 1).astype("datetime64[ns]")
+        return start, (start.astype(f"datetime64[{step}]") + np.int64(1).astype(f"timedelta64[{step}]")).astype("datetime64[ns]")
 
     def revision_of(self, address: str) -> str:
         """The revision in a file's name: the second group of the pattern, or the one of that name."""

@@ -68,7 +68,7 @@ def _times(address: str, recipe: Recipe, access: Access) -> np.ndarray:
     times = opened[recipe.dim].values
     if times.dtype.kind != "M":
         raise VadoseInputError(f"{address}: {recipe.dim} is no time of the standard calendar but {times.dtype}")
-    if (np.diff(times) <= np.timedelta64(0)).any():
+    if (np.diff(times) <= np.timedelta64(0, "ns")).any():
         raise VadoseInputError(f"{address}: its times do not increase")
     return times.astype("datetime64[ns]")
 

@@ -186,7 +186,7 @@ def drydowns(
     out = xr.Dataset()
     for name, position in zip(("start", "end"), parts[:2], strict=True):
         out[name] = xr.apply_ufunc(
-            lambda p: np.where(np.isfinite(p), time[np.nan_to_num(p).astype(int)], np.datetime64("NaT")),
+            lambda p: np.where(np.isfinite(p), time[np.nan_to_num(p).astype(int)], np.datetime64("NaT", "ns")),
             position,
             dask="parallelized",
             output_dtypes=["datetime64[ns]"],

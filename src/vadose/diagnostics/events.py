@@ -39,7 +39,7 @@ def find_events(kernel, *series, unit, threshold, per_year, method, definition, 
 
     def when(position, days):
         def look(p):
-            out = np.full(p.shape, np.datetime64("NaT"), dtype="datetime64[ns]")
+            out = np.full(p.shape, np.datetime64("NaT", "ns"), dtype="datetime64[ns]")
             good = np.isfinite(p)
             out[good] = time[p[good].astype(int)] + np.timedelta64(days, "D")
             return out

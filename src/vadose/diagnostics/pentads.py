@@ -68,10 +68,10 @@ def to_pentads(series: xr.DataArray, *, least: int = 3) -> xr.DataArray:
 def _first_days(group, year0):
     """First day of each pentad counted from the first of `year0`; after 29 February of a leap year one day later."""
     year = (year0 - 1970 + group // PENTADS).astype("datetime64[Y]")
-    january, december = year.astype("datetime64[D]"), (year + 1).astype("datetime64[D]")
+    january, december = year.astype("datetime64[D]"), (year + np.timedelta64(1, "Y")).astype("datetime64[D]")
     day = group % PENTADS * 5
     leap = (december - january).astype(int) == 366
-    return (january + day + (leap & (day > 58))).astype("datetime64[ns]")
+    return (january + (day + (leap & (day > 58))).astype("timedelta64[D]")).astype("datetime64[ns]")
 
 
 def along_time(kernel, *series, output="time", size=None, outputs=1, dtypes=(float,)):

@@ -95,7 +95,9 @@ def links_in_time(links: tuple[Link, ...], local: np.ndarray) -> np.ndarray:
     far = np.datetime64("9999-12-31", "us")
     ends = np.array(
         [
-            far if np.isnat(k.valid_through) else (k.valid_through.astype("datetime64[D]") + 1).astype("datetime64[us]")
+            far
+            if np.isnat(k.valid_through)
+            else (k.valid_through.astype("datetime64[D]") + np.timedelta64(1, "D")).astype("datetime64[us]")
             for k in links
         ]
     )

@@ -96,7 +96,7 @@ def to_grid(path: Path, plan: Layout, columns: slice = slice(None)) -> Grid:
     n = column.size // max(starts.size, 1)
     if starts.size == len(names) and (starts == n * np.arange(starts.size)).all():
         by_column = stamps.reshape(-1, n)
-        if (by_column == by_column[0]).all() and (np.diff(by_column[0]) > np.timedelta64(0)).all():
+        if (by_column == by_column[0]).all() and (np.diff(by_column[0]) > np.timedelta64(0, "ns")).all():
             # Every column has every time, as most months do: nothing need be sorted.
             order = np.argsort(column[starts])
             raw, rank, flag = (
