@@ -21,6 +21,10 @@ FORMATS = ("hdf5", "netcdf4", "netcdf3", "grib", "tiff", "zarr", "text", "parque
 JOINS = ("location", "time", "station", "tile")
 
 
+def _one(step: str) -> Any:
+    return np.int64(1).astype(f"timedelta64[{step}]")
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Where the files are and how they become one cube.
@@ -86,19 +90,18 @@ class Recipe:
         text = found.groupdict().get("until") if found else None
         if not text:
             return None
+        day, step = np.datetime64(pd.to_datetime(text, format=self.time.get("format")), "ns"), self._step()
+        return (day.astype(f"datetime64[{step}]") + _one(step)).astype("datetime64[ns]") - np.timedelta64(1, "s")
+
+    def _step(self) -> str:
+        """The finest unit that a name's time states."""
         form = self.time.get("format") or ""
-        step = next((unit for mark, unit in PRECISION if mark in form), "D")
-        last = np.datetime64(pd.to_datetime(text, format=form), "ns").astype(f"datetime64[{step}]") + np.timedelta64(
-            1, step
-        )
-        return last.astype("datetime64[ns]") - np.timedelta64(1, "s")
+        return next((unit for mark, unit in PRECISION if mark in form), "D")
 
     def period_of(self, address: str) -> tuple[np.datetime64, np.datetime64]:
         """From when until before when a name's time may mean: a day, hour, minute or second, as exact as its format is."""
-        start = self.time_of(address)
-        form = self.time.get("format") or ""
-        step = next((unit for mark, unit in PRECISION if mark in form), "D")
-        return start, (start.astype(f"datetime64[{step}]") + np.int64(1).astype(f"timedelta64[{step}]")).astype("datetime64[ns]")
+        start, step = self.time_of(address), self._step()
+        return start, (start.astype(f"datetime64[{step}]") + _one(step)).astype("datetime64[ns]")
 
     def revision_of(self, address: str) -> str:
         """The revision in a file's name: the second group of the pattern, or the one of that name."""
