@@ -31,7 +31,8 @@ def section(page, facts, tables, folder) -> str:
         if one.empty:
             continue
         out.append(f"<h3>Against {escape(reference)}</h3>")
-        for n, region in enumerate(dict.fromkeys(one[one.value.notna()].region)):
+        known = set(one[one.value.notna()].region)
+        for n, region in enumerate(r for r in dict.fromkeys(tables["summary"].region) if r in known):
             table = _scores(one[one.region == region], page["variable"])
             out.append(table if n == 0 else f"<details><summary>Region: {escape(region)}</summary>{table}</details>")
         out.append(_maps(page, reference, facts, folder))
