@@ -63,8 +63,9 @@ plt.show()
 
 # %% [markdown]
 # ## How strongly does evaporation trigger rain?
-# Rain that listens to the evaporative fraction, and rain that does not. The strength has the unit of a probability: moving EF by one
-# standard deviation changes the chance of afternoon rain by that much. The theory for this sample says 0.143.
+# Rain that listens to the evaporative fraction, and rain that does not. The triggering strength `tfs` has the unit of a probability:
+# moving EF by one standard deviation changes the chance of afternoon rain by that much. The theory for this sample says 0.143. The
+# amplification `afs` [mm] says the same of the amount on days with rain, which does not listen here: its interval holds zero.
 
 # %%
 ef = rng.beta(4, 3, 20_000)
@@ -121,8 +122,9 @@ pd.DataFrame(
 ).T.round(1)
 
 # %% [markdown]
-# Soil has its say where there is energy to evaporate and too little water: in the warm south of this world. Its rain is deaf to the soil, so nothing more can follow; with real data, put the
-# class of the morning profile and yesterday's rain into the strata before you believe a feedback.
+# Soil has its say where there is energy to evaporate and too little water: in the warm south of this world. Its rain is deaf to
+# the soil, so nothing more can follow; with real data, put the class of the morning profile and yesterday's rain into the strata
+# before you believe a feedback.
 #
 # ## What next
 # - [What limits evaporation?](../70-drought/how-soil-dries.ipynb) · [The MJO and the soil](mjo-and-soil.ipynb)
