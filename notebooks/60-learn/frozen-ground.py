@@ -85,7 +85,7 @@ for axis, (d, layer) in zip(axes, enumerate(("0 to 5 cm", "5 cm to 1 m")), stric
     )
     axis.set(title=layer)
 axes[0].set_ylabel("error to the truth [m³ m⁻³]")
-axes[0].legend(frameon=False, fontsize=8)
+axes[1].legend(frameon=False, fontsize=8, loc="upper left", ncol=2)
 figure.suptitle("Regions never seen: even where instruments were blind, the truth is known here")
 plt.show()
 honest.skill.sel(phase=["all", "thawed", "transition"]).isel(depth=0, drop=True).to_pandas().round(2)
