@@ -85,7 +85,7 @@ summer = data.soil_moisture.sel(time=slice("2018-06-01", "2018-08-31"))
 mean, seen = summer.mean("time").compute(), summer.notnull().sum("time").compute()
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), sharey=True, layout="constrained")
 for ax, (values, title, label) in zip(
     axes,
     [(mean, "Mean soil moisture, summer 2018", "m$^3$ m$^{-3}$"), (seen, "Days with a value", "days")],
@@ -99,12 +99,15 @@ for ax, (values, title, label) in zip(
         shading="nearest",
     )
     figure.colorbar(shown, ax=ax, label=label)
-    ax.set(title=title, xlabel="longitude [degrees east]", ylabel="latitude [degrees north]")
+    ax.set(title=title, xlabel="longitude [°E]")
+    ax.locator_params(axis="x", nbins=5)
+axes[0].set_ylabel("latitude [°N]")
 plt.show()
 
 # %% [markdown]
 # ## A long record at a place
-# `extract_points` fetches only the chunks that hold the place and decodes only its cell.
+# `extract_points` fetches only the chunks that hold the place and decodes only its cell. In these made-up files the afternoon
+# repeats the morning but for rounding, so each dot lies in its ring.
 
 # %%
 start = time.perf_counter()
@@ -113,13 +116,13 @@ record = vadose.extract_points(
 )
 print(f"a year, both passes: {time.perf_counter() - start:.2f} s")
 figure, ax = plt.subplots(figsize=(9, 2.8), layout="constrained")
-for name, label, color in (
-    ("soil_moisture", "morning pass", "#00204d"),
-    ("soil_moisture_pm", "afternoon pass", "#c9b458"),
+for name, label, style in (
+    ("soil_moisture", "morning pass", {"marker": "o", "ms": 6, "mfc": "none", "color": "#00204d"}),
+    ("soil_moisture_pm", "afternoon pass", {"marker": ".", "ms": 5, "color": "#d55e00"}),
 ):
-    ax.plot(record.time, record[name][:, 0], ".", ms=4, color=color, label=label)
+    ax.plot(record.time, record[name][:, 0], ls="none", label=label, **style)
 ax.set(
-    ylabel="soil moisture [m$^3$ m$^{-3}$]", title="All retrievals nearest to 39.1 N, 96.6 W (before quality control)"
+    ylabel="soil moisture [m$^3$ m$^{-3}$]", title="All retrievals nearest to 39.1 °N, 96.6 °W (before quality control)"
 )
 ax.legend(frameon=False)
 plt.show()
