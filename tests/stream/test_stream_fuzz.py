@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from vadose.errors import UnreadableFileError
 from vadose.stream import network as maker
 from vadose.stream.formats import read
+from vadose.stream.grid import clock_marks
 from vadose.stream.landing import describe
 
 N = 60
@@ -136,6 +137,39 @@ def test_arbitrary_bytes_give_a_clear_refusal_or_rows(data):
     assert landed.problem or landed.stream
     with contextlib.suppress(UnreadableFileError):
         list(read(io.BytesIO(data), "x.dat", lambda header: list(header.columns[1:])))
+
+
+def test_the_clocks_marks_do_not_depend_on_where_a_block_ends(clean):
+    """Set back by an hour after 40 rows, in blocks of nine rows or so: the four rows before and after are in doubt, wherever a block ends."""
+    raw, _ = clean
+    lines = raw.rstrip().split(b"\r\n")
+    back = TIME - np.timedelta64(63, "m")
+    for k in range(40, 44):
+        said = str(back[k]).replace("T", " ").encode()
+        lines[4 + k] = said + b"," + lines[4 + k].split(b",", 1)[1]
+    whole = b"\r\n".join(lines) + b"\r\n"
+    expected = np.isin(np.arange(N), range(36, 44))
+    for size in (1300, 1400, 1500, 1600, 1 << 20):
+        _, _, _, blocks = parse(whole, size)
+        pairs = list(clock_marks(blocks))
+        assert len(pairs) == len(blocks)
+        np.testing.assert_array_equal(np.concatenate([marks for _, marks in pairs]), expected, str(size))
+
+
+def test_a_table_written_into_its_file_again_is_no_doubt_of_the_clock(network, monkeypatch):
+    """A file of two blocks appended to itself: the second writing says what the first said."""
+    from vadose import stream
+    from vadose.stream import upsert
+    from vadose.stream.flags import CLOCK, DUP
+
+    root, raw, _ = network(days=10, observations=18 * 96 * 10)
+    (path,) = raw.glob("*.dat")
+    path.write_bytes(path.read_bytes() * 2)
+    monkeypatch.setattr(upsert, "read", lambda *a: read(*a, size=path.stat().st_size // 4))
+    stream.run(root)
+    rows = stream.Table(root).read()
+    assert rows.num_rows == 18 * 960
+    assert not (rows["flag"].to_numpy() & (CLOCK | DUP)).any()
 
 
 def test_csv_ameriflux_and_ismn_files_are_streams_too():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vadose.errors import VadoseInputError
+from vadose.errors import NotFoundError, VadoseInputError
 from vadose.stream import aggregate, calibration, checks
 from vadose.stream.design import expand, read_design, standard_offset
 from vadose.stream.flags import OOB, STREAM_FLAGS
@@ -237,6 +237,34 @@ def test_overlapping_rows_missing_units_and_sites_are_errors(tmp_path):
     design = read_design(_tables(tmp_path / "c", timezones=lambda t: t.splitlines()[0] + "\n"))
     with pytest.raises(VadoseInputError, match="time-zone table"):
         design.offset("S01")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("variables_metadata", "research_name,low_bound\nsoil-vwc-10cm,zero\n", "line 2: 'zero' is not a number"),
+        ("variables_metadata", "name,low_bound\nsoil-vwc-10cm,0\n", "no column research_name; there are name"),
+        ("timezones", "Site,zone\nS01,Etc/GMT+5\n", "no column Datalogger_time_zone"),
+        ("calibrations", 'sensor,research_name,coefficients\na,b,"1; 2"\n', "is not a list such as"),
+        ("calibrations", "Sensor,research_name,coefficients\na,b,\n", "no column sensor"),
+        ("out_of_service", "Site,oos_begin\nS01,2023-01-01\n", "no column oos_end"),
+        ("out_of_service", "Site,oos_begin,oos_end\nS01,2023-01-01,soon\n", "'soon' is not a date"),
+    ],
+)
+def test_a_table_that_is_wrong_is_named_with_its_line(tmp_path, name, text, words):
+    folder = _tables(tmp_path)
+    (folder / f"{name}.csv").write_text(text)
+    with pytest.raises(VadoseInputError, match=rf"{name}\.csv line 2: .*{words.removeprefix('line 2: ')}"):
+        read_design(folder)
+
+
+def test_tables_that_are_missing_are_named(tmp_path):
+    with pytest.raises(NotFoundError, match=r"no design_table\.csv.*vadose stream generate"):
+        read_design(tmp_path)
+    _tables(tmp_path)
+    (tmp_path / "variables_metadata.csv").unlink()
+    with pytest.raises(NotFoundError, match=r"no variables_metadata\.csv"):
+        read_design(tmp_path)
 
 
 @settings(deadline=None)

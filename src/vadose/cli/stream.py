@@ -87,6 +87,8 @@ def watch(root: Path, every: float, rounds: int | None) -> None:
             report = stream.run(root)
             if report.landed or done == 0:
                 _say(report.sentence())
+                for reason in (*report.waiting, *report.unreadable):
+                    _say(f"  {reason}")
             for place in missing.keys() - report.missing.keys():
                 _say(f"{place}: it is there again")
             missing = report.missing
@@ -117,9 +119,12 @@ def status(root: Path) -> None:
     """How late each stream is; writes ROOT/status.html."""
     from vadose.stream import latency
 
-    for state in latency.status(root):
+    states = latency.status(root)
+    if states:
+        click.echo(f"  {'stream':40} {'last value, UTC':16}  {'silent for':>10}  {'values':>14}")
+    for state in states:
         click.echo(
-            f"{'! ' if state.alert else '  '}{state.stream:40} {str(state.last)[:16]}  {state.hours_late:10.1f} h  {state.values:>12,} values"
+            f"{'! ' if state.alert else '  '}{state.stream:40} {str(state.last)[:16]}  {latency.ago(state.hours_late):>10}  {state.values:>14,}"
             + (f"  battery {state.battery:.1f} V, below {state.battery_low:g}" if state.weak else "")
         )
     for trouble in latency.Ledger(root).troubles():

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -188,8 +189,26 @@ def _date(text: str, where: str) -> np.datetime64:
         raise VadoseInputError(f"{where}: {text!r} is not a date like 2023-08-06") from error
 
 
-def _number(text: str) -> float:
-    return float(text) if text and text.upper() != "NA" else float("nan")
+def _number(text: str, where: str) -> float:
+    try:
+        return float(text) if text and text.upper() != "NA" else float("nan")
+    except ValueError as error:
+        raise VadoseInputError(f"{where}: {text!r} is not a number") from error
+
+
+def _numbers(text: str, where: str) -> list[Any]:
+    """A list such as [-0.7, 0.0004], or of lists."""
+    try:
+        found = json.loads(text) if text else []
+    except json.JSONDecodeError as error:
+        raise VadoseInputError(f"{where}: {text!r} is not a list such as [-0.7, 0.0004]") from error
+    return found if isinstance(found, list) else [found]
+
+
+def _cell(row: dict[str, str], name: str, where: str) -> str:
+    if name not in row:
+        raise VadoseInputError(f"{where}: there is no column {name}; there are {', '.join(row)}")
+    return row[name]
 
 
 def _links(path: Path) -> tuple[Link, ...]:
@@ -228,11 +247,12 @@ def _span(text: str) -> np.timedelta64:
 
 def _variables(path: Path, checks: Path) -> dict[str, Variable]:
     out: dict[str, Variable] = {}
-    for _, row in _rows(path):
-        if name := row.get("research_name", ""):
+    for number, row in _rows(path):
+        where = f"{path.name} line {number}"
+        if name := _cell(row, "research_name", where):
             out[name] = Variable(
                 name, row.get("sensor_units", ""), row.get("final_units", ""), row.get("conversion", "") or "x",
-                _number(row.get("low_bound", "")), _number(row.get("high_bound", "")), row.get("description", ""),
+                _number(row.get("low_bound", ""), where), _number(row.get("high_bound", ""), where), row.get("description", ""),
             )  # fmt: skip
     for _, row in _rows(checks) if checks.is_file() else ():
         if (name := row.get("variable", "")) in out:
@@ -273,23 +293,25 @@ def _calibrations(path: Path) -> dict[tuple[str, str], tuple[Calibration, ...]]:
         made = Calibration(
             row.get("calibration_id", "") or where,
             row.get("equation", "") or "x",
-            tuple(json.loads(row["coefficients"])) if row.get("coefficients") else (),
-            tuple(tuple(r) for r in json.loads(row["covariance"])) if row.get("covariance") else (),
-            _number(row.get("residual", "")),
-            _number(row.get("raw_low", "") or "-inf"),
-            _number(row.get("raw_high", "") or "inf"),
+            tuple(_numbers(row.get("coefficients", ""), where)),
+            tuple(tuple(r) for r in _numbers(row.get("covariance", ""), where)),
+            _number(row.get("residual", ""), where),
+            _number(row.get("raw_low", "") or "-inf", where),
+            _number(row.get("raw_high", "") or "inf", where),
             _date(row.get("valid_from", ""), where), _date(row.get("valid_through", ""), where), row.get("source", ""),
         )  # fmt: skip
-        out.setdefault((row["sensor"], row["research_name"]), []).append(made)
+        out.setdefault((_cell(row, "sensor", where), _cell(row, "research_name", where)), []).append(made)
     return {key: tuple(rows) for key, rows in out.items()}
 
 
 def _outages(path: Path) -> tuple[Outage, ...]:
-    return tuple(
-        Outage(r.get("Site", ""), r.get("Plot", ""), r.get("research_name", ""), r.get("sensor", ""),
-               _date(r["oos_begin"], f"{path.name} line {n}"), _date(r["oos_end"], f"{path.name} line {n}"))
-        for n, r in (_rows(path) if path.is_file() else ())
-    )  # fmt: skip
+    out = []
+    for number, row in _rows(path) if path.is_file() else ():
+        where = f"{path.name} line {number}"
+        begin, end = (_date(_cell(row, name, where), where) for name in ("oos_begin", "oos_end"))
+        site, plot, variable, sensor = (row.get(name, "") for name in ("Site", "Plot", "research_name", "sensor"))
+        out.append(Outage(site, plot, variable, sensor, begin, end))
+    return tuple(out)
 
 
 def read_design(folder: str | Path) -> Design:
@@ -299,14 +321,18 @@ def read_design(folder: str | Path) -> Design:
     without a time zone, zones with daylight saving time.
     """
     base = Path(folder)
-    if not (base / "design_table.csv").is_file():
-        raise NotFoundError(f"{base}: no design_table.csv; `vadose stream init` writes a set of tables to start from")
+    for name in ("design_table.csv", "variables_metadata.csv"):
+        if not (base / name).is_file():
+            raise NotFoundError(f"{base}: no {name}; docs/streams.md says what it holds, `vadose stream generate FOLDER` writes a set to look at")  # fmt: skip
     links = _links(base / "design_table.csv")
     variables = _variables(base / "variables_metadata.csv", base / "qaqc_table.csv")
     zones_file = next((base / f for f in FILES["zones"] if (base / f).is_file()), None)
     if zones_file is None:
         raise NotFoundError(f"{base}: no timezones.csv (Site,Datalogger_time_zone)")
-    zones = {r["Site"]: r["Datalogger_time_zone"] for _, r in _rows(zones_file)}
+    where = f"{zones_file.name} line"
+    zones = {
+        _cell(r, "Site", f"{where} {n}"): _cell(r, "Datalogger_time_zone", f"{where} {n}") for n, r in _rows(zones_file)
+    }
     offsets = {site: standard_offset(zone) for site, zone in zones.items()}
     return Design(
         links,

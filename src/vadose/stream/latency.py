@@ -98,6 +98,14 @@ def ago(hours: float) -> str:
     return f"{hours / 24:.0f} days" if hours < 24 * 730 else f"{hours / 24 / 365.25:.1f} years"
 
 
+def _calendar(months: set[str]) -> list[str]:
+    """Every month from the first to the last, those without a value too."""
+    if not months:
+        return []
+    first, last = (np.datetime64(edge, "M") for edge in (min(months), max(months)))
+    return [str(month) for month in np.arange(first, last + 1)]
+
+
 def _weak(state: StreamState) -> str:
     return f"<br>&#9888; battery {state.battery:.1f} V, below {state.battery_low:g}" if state.weak else ""
 
@@ -110,7 +118,7 @@ def page(root: str | Path, *, now: np.datetime64 | None = None) -> Path:
     troubles = ledger.troubles()
     count = sum(s.bad for s in ledger.sources.values())
     bad = bad_rows(base, 200)
-    months = sorted({m for s in states for m in s.months})[-24:]
+    months = _calendar({m for s in states for m in s.months})[-24:]
     top = {s.stream: max(s.months.values(), default=1) for s in states}
 
     def cell(s: StreamState, m: str) -> str:
@@ -127,15 +135,20 @@ def page(root: str | Path, *, now: np.datetime64 | None = None) -> Path:
         f"<tr><td>{html.escape(b['file'])}</td><td>{b['line']}</td><td>{html.escape(b['reason'])}</td></tr>"
         for b in bad
     )
+    listing = (
+        f'<div class="wide"><table><tr><th>file</th><th>line</th><th>why</th></tr>{shown}</table></div>'
+        if shown
+        else "<p>none</p>"
+    )
     more = f", the first {len(bad)}; all of them are in {html.escape(str(base / BAD))}" if count > len(bad) else ""
     stamp = now if now is not None else np.datetime64(datetime.now(UTC).replace(tzinfo=None), "m")
     text = f"""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>Sensor streams</title><style>
-body{{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1100px;color:#222}}.wide{{overflow-x:auto}}table{{border-collapse:collapse;font-size:13px}}td{{white-space:nowrap}}td:last-child:not(.m){{white-space:normal;min-width:14rem}}@media(max-width:700px){{body{{margin:1rem}}}}
+body{{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1100px;color:#222}}.wide{{overflow-x:auto}}table{{border-collapse:collapse;font-size:13px}}td{{white-space:nowrap}}th{{white-space:nowrap}}td:last-child:not(.m){{white-space:normal;min-width:14rem}}@media(max-width:700px){{body{{margin:1rem}}td:first-child{{white-space:normal;overflow-wrap:anywhere;min-width:7rem}}td,th{{padding:3px 6px}}}}
 td,th{{padding:3px 10px;border-bottom:1px solid #ddd;text-align:left}}td.m{{padding:0;width:14px;border:1px solid #eee}}.late td{{background:#fff1e0}}</style>
 <h1>How late are the data?</h1><p>{len(states)} stream{"" if len(states) == 1 else "s"}, {sum(s.values for s in states):,} values, {sum(s.silent for s in states)} silent for more than {LATE_HOURS:g} hours, {sum(s.weak for s in states)} with a weak battery.
 Seen at {str(stamp)[:16].replace("T", " ")} UTC. Darker months hold more values.</p>
 <div class="wide"><table><tr><th>stream</th><th>silent for</th><th>last value (UTC)</th><th>values</th><th colspan="{max(len(months), 1)}">{months[0] if months else ""} to {months[-1] if months else ""}</th></tr>{rows}</table></div>
-<h2>Waiting or not readable</h2><ul>{listed}</ul><h2>Bad rows ({count:,}{more})</h2><div class="wide"><table><tr><th>file</th><th>line</th><th>why</th></tr>{shown}</table></div></html>"""
+<h2>Waiting or not readable</h2><ul>{listed}</ul><h2>Bad rows ({count:,}{more})</h2>{listing}</html>"""
     final = base / "status.html"
     temporary = base / f".status.{os.getpid()}"
     temporary.write_text(text)

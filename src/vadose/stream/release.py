@@ -76,13 +76,14 @@ def release(root: str | Path, level: str, version: str, *, form: str = "parquet"
     (work / "data").mkdir(parents=True)
     number = table.version()
     try:
-        groups = _groups(table, number)
+        availability = _availability(table, number)
+        groups = _groups(availability)
         if form == "zarr":
             _cubes(work, table, number, design, groups, step, version)
         else:
             _files(work, table, number, design, groups, level, step, version, form)
         _explain(base, work, level, version, number, design, [g[2] for g in groups], form)
-        _availability(table, number).to_csv(work / "availability.csv", index=False)
+        availability.to_csv(work / "availability.csv", index=False)
         _manifest(work)
         work.replace(final)
     except BaseException:
@@ -146,10 +147,10 @@ def _means(table: Table, number: int, design: Design, site: str, plot: str, vari
     return out
 
 
-def _groups(table: Table, version: int) -> list[tuple[str, str, str, int]]:
-    rows = table.read(columns=["site", "plot", "variable", "month"], version=version)
-    keys = rows.group_by(["site", "plot", "variable", "month"]).aggregate([]).to_pylist()
-    return sorted({(k["site"], k["plot"], k["variable"], int(k["month"][:4])) for k in keys})
+def _groups(availability: pd.DataFrame) -> list[tuple[str, str, str, int]]:
+    """(site, plot, variable, year) of everything there is."""
+    year = availability["month"].str[:4].astype(int)
+    return sorted(set(zip(availability["site"], availability["plot"], availability["variable"], year)))
 
 
 def _rows(table: Table, version: int, site: str, plot: str, variable: str, year: int) -> pa.Table:
@@ -226,15 +227,19 @@ def _changes(folder: Path, version: str, digests: dict[str, str]) -> dict:
 
 
 def _availability(table: Table, version: int) -> pd.DataFrame:
-    """How many readings each sensor has in each month, and how many of them are in doubt."""
-    rows = table.read(columns=["site", "plot", "sensor", "variable", "month", "value", "flag"], version=version)
-    doubt = compute.greater(compute.bit_wise_and(rows["flag"], pa.scalar(DROPPED, pa.int32())), 0)
-    counted = rows.append_column("doubt", doubt.cast(pa.int64())).group_by(
-        ["site", "plot", "sensor", "variable", "month"]
-    )
-    sums = counted.aggregate([("value", "count"), ("doubt", "sum")]).to_pandas()
+    """How many readings each sensor has in each month, and how many of them are in doubt. One partition is read at a time."""
+    keys = ["site", "plot", "sensor", "variable"]
+    parts = []
+    for (_, month), path in sorted(table.files(version).items()):
+        rows = pq.read_table(
+            table.root / path, columns=[*keys, "value", "flag"], read_dictionary=keys, partitioning=None
+        )
+        doubt = compute.greater(compute.bit_wise_and(rows["flag"], pa.scalar(DROPPED, pa.int32())), 0)
+        counted = rows.append_column("doubt", doubt.cast(pa.int64())).group_by(keys)
+        parts.append(counted.aggregate([("value", "count"), ("doubt", "sum")]).to_pandas().assign(month=month))
+    sums = pd.concat(parts, ignore_index=True).astype(dict.fromkeys(keys, object))
     sums = sums.rename(columns={"value_count": "values", "doubt_sum": "in_doubt"})
-    return sums.sort_values(["site", "plot", "sensor", "variable", "month"], ignore_index=True)
+    return sums[[*keys, "month", "values", "in_doubt"]].sort_values([*keys, "month"], ignore_index=True)
 
 
 def _sha(path: Path) -> str:

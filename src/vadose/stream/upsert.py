@@ -10,6 +10,7 @@ from __future__ import annotations
 import resource
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,7 @@ def process(work: Work) -> Done:
     first = work.files[0]
     plan = layout(design, first.logger, first.table)
     if plan is None:
-        reason = f"{first.logger}, {first.table}: no row with a research name in the design table"
+        reason = _waits(work.files, design)
         return Done(work.stream, "", sources=[Source(f, "waiting", reason=reason) for f in work.files])
     root = Path(work.root)
     done = Done(work.stream, plan.fingerprint)
@@ -92,6 +93,16 @@ def process(work: Work) -> Done:
     spool.forget()
     done.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return done
+
+
+def _waits(files: list[Landed], design: Design) -> str:
+    """Why files wait: nothing says what their columns are."""
+    first, others = files[0], len(files) - 1
+    near = get_close_matches(f"{first.logger}, {first.table}", [", ".join(pair) for pair in design.tables()], n=1)
+    return (
+        f"{first.name}{f' and {others} more' if others else ''}: logger {first.logger}, table {first.table} has no row with a "
+        f"research_name in design_table.csv{f' (it has {near[0]})' if near else ''}; add one and the file is read at the next run"
+    )
 
 
 def _read(root: Path, landed: Landed, stream: str, plan: Layout, spool: Spool, done: Done, late: np.datetime64 | None) -> Source:  # fmt: skip
