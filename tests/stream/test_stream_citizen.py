@@ -143,6 +143,15 @@ def test_who_was_alone_everywhere_has_no_trust_score():
     assert found.offset[2] == 0
 
 
+def test_samples_of_one_person_alone_say_nothing_about_the_person(tmp_path):
+    """Three samples side by side that differ wait for that; nobody else was there to see something else."""
+    for replicate, wet in (("1", "140"), ("2", "150"), ("3", "150")):
+        moderation.keep(tmp_path, seen(replicate=replicate, wet=wet))
+    found = moderation.judged(tmp_path)
+    assert {j.doubts for j in found} == {("samples side by side differ by more than 0.06 m3 m-3",)}
+    assert all(np.isnan(j.trust) for j in found)
+
+
 @settings(deadline=None)
 @given(st.floats(-89, 89), st.floats(-179, 179), st.floats(0, 5000))
 def test_nobody_finds_the_garden(lat, lon, accuracy):

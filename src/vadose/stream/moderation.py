@@ -121,7 +121,11 @@ def trust(observations: Sequence[Mapping[str, Any]], *, anchors: Sequence[str] =
     for one, p in zip(rows, place):
         if one["observer"] in anchors:
             known.setdefault(p, []).append(one["soil_moisture"])
-    told = [(o, p) for o, p in zip(rows, place) if o["observer"] not in anchors]
+    who: dict[tuple, set[str]] = {}
+    for one, p in zip(rows, place):
+        who.setdefault(p, set()).add(one["observer"])
+    # Where one person alone looked, samples side by side say how uneven the soil is, nothing about the person.
+    told = [(o, p) for o, p in zip(rows, place) if o["observer"] not in anchors and len(who[p]) > 1]
     if not told:
         return {}
     people = sorted({o["observer"] for o, _ in told})
