@@ -136,9 +136,10 @@ class Supervisor:
             raise PlatformError(f"port {self.ports['public']}: address already in use by another program")
 
     def _notice(self) -> str:
+        where = "`vadose hub status` shows names and passwords to who started this hub."
         if self.unix_users:
-            return "Each user is a Unix user of this machine."
-        return "Everybody on this hub shares one Unix account of this machine: people who log in can read each other's files."
+            return f"{where} Each user is a Unix user of this machine."
+        return f"{where} Everybody on this hub shares one Unix account of this machine: people who log in can read each other's files."
 
     def _launch(self, *together: services.Service) -> None:
         for service in together:
