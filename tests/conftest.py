@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import socket
 from pathlib import Path
 
@@ -16,6 +17,11 @@ import xarray as xr
 ROOT = Path(__file__).parents[1]
 #: Real samples lie beside the checkout, or where VADOSE_SHARED_DATA says.
 SHARED = Path(os.environ.get("VADOSE_SHARED_DATA", ROOT.parent / "shared" / "data"))
+
+
+# A shell without job control starts what goes to its background deaf to Ctrl-C, and children inherit that: tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
