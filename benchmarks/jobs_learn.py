@@ -131,6 +131,11 @@ def quantile_ours(data):
     return np.stack([out[f"soil_moisture_{n}"].values.reshape(-1) for n in ("q05", "q50", "q95")])
 
 
+def quantile_warm(data):
+    """Two thousand pixels first: what is imported with the first map is not timed."""
+    quantile_ours({**data, "bands": data["bands"][:, :2000]})
+
+
 def quantile_theirs(data):
     return data["forest"].predict(data["bands"].T, quantiles=list(LEVELS)).T
 
@@ -333,8 +338,8 @@ JOBS = (
     ),
     Job(
         "map-quantiles", "calibrated quantiles (ours: five, theirs: three, not calibrated)", "400,000 pixels", "quantile-forest, 100 trees",
-        quantile_world, quantile_ours, quantile_theirs, quantile_agreement, packages=(*TREES, "quantile-forest"), environment=PEERS,
-        repeats=2, their_repeats=1,
+        quantile_world, quantile_ours, quantile_theirs, quantile_agreement, warm=quantile_warm,
+        packages=(*TREES, "quantile-forest"), environment=PEERS, repeats=2, their_repeats=1,
     ),
     Job(
         "map-overhead", "mean and five quantiles from Zarr to Zarr", "4.2 million pixels x 20", "the same predictions in memory",
