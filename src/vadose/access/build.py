@@ -33,15 +33,6 @@ BATCH = 64
 MOST_ERAS = 16
 #: Older versions that stay for `rollback`.
 KEEP = 3
-#: Media types of source files.
-MEDIA = {
-    "hdf5": "application/x-hdf5",
-    "netcdf4": "application/x-netcdf",
-    "netcdf3": "application/x-netcdf",
-    "grib": "application/wmo-GRIB2",
-    "tiff": "image/tiff; application=geotiff",
-    "zarr": "application/vnd.zarr",
-}
 Progress = Callable[[int, int, str], None]
 
 
@@ -428,35 +419,17 @@ def _describe(collection: dict[str, Any], made: list[tuple[Era, list[FileScan]]]
 
 
 def _item(collection: dict[str, Any], era: Era, scanned: FileScan, recipe: Recipe) -> dict[str, Any]:
-    west, south, east, north = collection["extent"]["spatial"]["bbox"][0]
     first, last = _stamp(scanned.times[0]), _stamp(scanned.times[-1])
     if recipe.places:
         first, last = (t or "9999-12-31T00:00:00Z" for t in collection["extent"]["temporal"]["interval"][0])
     stat = scanned.stat
-    return {
-        "type": "Feature",
-        "stac_version": "1.1.0",
-        "stac_extensions": [],
-        "id": Path(stat.href).name,
-        "collection": collection["id"],
-        "geometry": {
-            "type": "Polygon",
-            "coordinates": [[[west, south], [east, south], [east, north], [west, north], [west, south]]],
-        },
-        "bbox": [west, south, east, north],
-        "properties": {
-            "datetime": first if first == last else None,
-            "start_datetime": first,
-            "end_datetime": last,
-            "vadose:era": era.id,
-            "vadose:etag": stat.etag,
-            "vadose:modified": datetime.datetime.fromtimestamp(stat.modified, datetime.UTC).isoformat(),
-        },
-        "assets": {
-            "data": {"href": stat.href, "roles": ["data"], "type": MEDIA[recipe.format], "file:size": stat.size}
-        },
-        "links": [{"rel": "collection", "href": "./collection.json", "type": "application/json"}],
+    said = {
+        "vadose:era": era.id,
+        "vadose:etag": stat.etag,
+        "vadose:modified": datetime.datetime.fromtimestamp(stat.modified, datetime.UTC).isoformat(),
     }
+    file = {"href": stat.href, "roles": ["data"], "type": store.MEDIA[recipe.format], "file:size": stat.size}
+    return store.item(collection, Path(stat.href).name, (first, last), said, {"data": file})
 
 
 def _keep_version(home: Path, tag: str, collection: dict[str, Any], items: list[dict[str, Any]]) -> None:

@@ -22,14 +22,6 @@ from vadose.access.recipe import Recipe
 from vadose.access.remote import Stat
 from vadose.errors import UnreadableFileError, VadoseError, VadoseInputError
 
-MEDIA = {
-    "hdf5": "application/x-hdf5",
-    "netcdf4": "application/x-netcdf",
-    "netcdf3": "application/x-netcdf",
-    "tiff": "image/tiff; application=geotiff",
-    "text": "text/plain",
-    "parquet": "application/vnd.apache.parquet",
-}
 #: Names in a pattern that are no property of an item.
 APART = ("time", "until", "revision", "asset")
 #: Pages of a STAC API's answer that are followed.
@@ -105,7 +97,6 @@ def made(found: Iterable[Stat], recipe: Recipe, collection: dict[str, Any], acce
 
 
 def _item(collection: dict[str, Any], assets: dict[str, Stat], moment: np.datetime64 | None, said: dict[str, str], recipe: Recipe) -> dict[str, Any]:  # fmt: skip
-    west, south, east, north = collection["extent"]["spatial"]["bbox"][0]
     first, last = ((t or "9999-12-31T00:00:00Z") for t in collection["extent"]["temporal"]["interval"][0])
     one = next(iter(assets.values()))
     if moment is not None:
@@ -114,27 +105,11 @@ def _item(collection: dict[str, Any], assets: dict[str, Stat], moment: np.dateti
     name = Path(one.href).name
     if len(assets) > 1:
         name = name.removesuffix(Path(name).suffix).removesuffix(next(iter(assets))).rstrip("._-")
-    return {
-        "type": "Feature",
-        "stac_version": "1.1.0",
-        "stac_extensions": [],
-        "id": name,
-        "collection": collection["id"],
-        "geometry": {"type": "Polygon", "coordinates": [[[west, south], [east, south], [east, north], [west, north], [west, south]]]},
-        "bbox": [west, south, east, north],
-        "properties": {
-            "datetime": first if first == last else None,
-            "start_datetime": first,
-            "end_datetime": last,
-            "vadose:etag": one.etag,
-            **said,
-        },
-        "assets": {
-            k: {"href": s.href, "roles": ["data"], "type": MEDIA[recipe.format], "file:size": s.size, "vadose:etag": s.etag}
-            for k, s in assets.items()
-        },
-        "links": [{"rel": "collection", "href": "./collection.json", "type": "application/json"}],
+    parts = {
+        k: {"href": s.href, "roles": ["data"], "type": store.MEDIA[recipe.format], "file:size": s.size, "vadose:etag": s.etag}
+        for k, s in assets.items()
     }  # fmt: skip
+    return store.item(collection, name, (first, last), {"vadose:etag": one.etag, **said}, parts)
 
 
 def _footprints(items: list[dict[str, Any]], aside: dict[str, str], access: Access) -> None:

@@ -25,6 +25,47 @@ def replace_text(path: Path, text: str) -> None:
     os.replace(partial, path)
 
 
+#: Media types of source files.
+MEDIA = {
+    "hdf5": "application/x-hdf5",
+    "netcdf4": "application/x-netcdf",
+    "netcdf3": "application/x-netcdf",
+    "grib": "application/wmo-GRIB2",
+    "tiff": "image/tiff; application=geotiff",
+    "zarr": "application/vnd.zarr",
+    "text": "text/plain",
+    "parquet": "application/vnd.apache.parquet",
+}
+
+
+def item(
+    collection: dict[str, Any], name: str, period: tuple[str, str], said: dict[str, Any], assets: dict[str, Any]
+) -> dict[str, Any]:
+    """A STAC item of a collection: first and last moment, the collection's box, what else is said of it, its assets."""
+    west, south, east, north = collection["extent"]["spatial"]["bbox"][0]
+    first, last = period
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": [],
+        "id": name,
+        "collection": collection["id"],
+        "geometry": {
+            "type": "Polygon",
+            "coordinates": [[[west, south], [east, south], [east, north], [west, north], [west, south]]],
+        },
+        "bbox": [west, south, east, north],
+        "properties": {
+            "datetime": first if first == last else None,
+            "start_datetime": first,
+            "end_datetime": last,
+            **said,
+        },
+        "assets": assets,
+        "links": [{"rel": "collection", "href": "./collection.json", "type": "application/json"}],
+    }
+
+
 def write_collection(folder: Path, collection: dict[str, Any], items: list[dict[str, Any]]) -> None:
     """One collection and its items. Links are relative, so the folder can be moved or served from anywhere."""
     links = [
