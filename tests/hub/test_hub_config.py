@@ -7,6 +7,7 @@ import copy
 import importlib.util
 import json
 import os
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -79,8 +80,10 @@ def cloud(gateway_settings):
     }
 
 
-def a_spawner(name, **more):
-    return SimpleNamespace(**{"user": SimpleNamespace(name=name), "environment": {}, "pending": "spawn", **more})
+def a_spawner(user, **more):
+    return SimpleNamespace(
+        **{"user": SimpleNamespace(name=user), "name": "", "port": 0, "environment": {}, "pending": "spawn", **more}
+    )
 
 
 # -- the hub ----------------------------------------------------------------------------------------------------------
@@ -157,6 +160,45 @@ def test_kernels_listen_in_a_closed_folder_of_their_user_and_on_no_port(settings
     assert [f.name for f in folders] == ["ana", "ben"]
     assert all(f.stat().st_mode & 0o777 == 0o700 for f in folders)
     assert "JUPYTER_RUNTIME_DIR" not in shared
+
+
+def test_every_server_has_a_port_of_its_own_that_no_connection_can_take(settings, tmp_path):
+    """With ports that the system names, one of 70 servers came up on another's port and its user was sent to the other's server."""
+    (tmp_path / "runtime").mkdir()
+    c = Config()
+    hub.configure(c, settings)
+    learners = [a_spawner(f"learner{k}", pending=None) for k in range(70)]
+    second = a_spawner("learner0", name="second", pending=None)
+
+    async def start(*spawners):
+        for spawner in spawners:
+            await c.Spawner.pre_spawn_hook(spawner)
+            await asyncio.sleep(0)
+
+    async def start_twice():
+        await start(*learners, second)
+        first = [s.port for s in (*learners, second)]
+        assert len(set(first)) == 71
+        assert all(20_000 <= port < 32_768 for port in first)
+        # Started again each has the port it had, but for the one whose port a stranger took meanwhile.
+        with socket.socket() as stranger:
+            stranger.bind(("127.0.0.1", first[7]))
+            stranger.listen()
+            await start(*learners, second)
+        again = [s.port for s in (*learners, second)]
+        assert [k for k in range(71) if again[k] != first[k]] == [7]
+        assert len(set(again)) == 71
+
+    asyncio.run(start_twice())
+
+
+def test_no_port_left_is_said():
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        port = stranger.getsockname()[1]
+        with pytest.raises(RuntimeError, match=f"no free port between {port} and {port} for the server of ana"):
+            hub.ServerPorts(range(port, port + 1)).of(("ana", ""))
 
 
 def test_a_class_starts_a_few_at_a_time_and_a_failed_start_holds_no_seat(settings, tmp_path, monkeypatch):

@@ -7,7 +7,9 @@ VADOSE_HUB_SETTINGS). `configure` is a plain function of a config object and set
 import asyncio
 import json
 import os
+import random
 import secrets
+import socket
 import sys
 from pathlib import Path
 
@@ -113,6 +115,42 @@ def place_notebooks(source, home, owner=None):
             os.chown(path, uid, gid)
 
 
+class ServerPorts:
+    """A port of its own for each server of a user, for as long as the hub runs.
+
+    A free port that the system names is free until its server binds it, seconds later: by then another server of a class, or
+    any connection, has it. The second server dies, the hub takes the answer of the first for a sign of life, and one user's
+    requests go to the other's server, which knows no such page. So no port is named twice, and none lies where the system
+    picks (32768 and up).
+    """
+
+    def __init__(self, span=range(20_000, 32_768)):
+        self.span, self.given = span, {}
+        self.at = random.randrange(len(span))  # two hubs on one machine begin apart
+
+    def of(self, server):
+        if server in self.given and self._free(self.given[server]):
+            return self.given[server]
+        taken = set(self.given.values())
+        for _ in self.span:
+            self.at = (self.at + 1) % len(self.span)
+            port = self.span[self.at]
+            if port not in taken and self._free(port):
+                self.given[server] = port
+                return port
+        raise RuntimeError(f"no free port between {self.span[0]} and {self.span[-1]} for the server of {server[0]}")
+
+    @staticmethod
+    def _free(port):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+        return True
+
+
 def configure_common(c, settings):
     c.JupyterHub.load_roles = roles(settings)
     c.Spawner.default_url = settings.get("default_url", "/lab/tree/notebooks/00-start")
@@ -160,7 +198,10 @@ def configure_local(c, settings):
         c.JupyterHub.spawner_class = "jupyterhub.spawner.SimpleLocalProcessSpawner"
         c.SimpleLocalProcessSpawner.home_dir_template = str(state / "home" / "{username}")
 
+    server_ports = ServerPorts()
+
     def prepare(spawner):
+        spawner.port = server_ports.of((spawner.user.name, spawner.name))
         # Kernels listen on sockets in a folder of their user. With TCP a kernel's five ports are chosen long before it binds
         # them: in a class that comes in at once somebody else has one by then, and that kernel never answers.
         runtime = Path(settings["runtime"]) / spawner.user.name
