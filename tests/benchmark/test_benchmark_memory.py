@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import gc
+import threading
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import dask
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from vadose.benchmark import read, state
+from vadose.benchmark import read, runner, state
 from vadose.benchmark.runner import compute
 
 ROWS, COLUMNS = 40, 60
@@ -78,3 +80,29 @@ def test_a_record_four_times_as_long_takes_no_more_memory(tmp_path, monkeypatch)
         peaks = [peak(the) for the in (short, long)]
     assert peaks[1] < 1.15 * peaks[0], peaks
     assert peaks[1] < 0.6 * size, (peaks, size)  # all four records at once would be the size
+
+
+def test_comparisons_side_by_side_on_a_worker_read_in_their_own_threads(monkeypatch):
+    """The first that ends does not hand the reads of the other back to the cluster, and nothing is left set."""
+    first_is_in, second_is_in, first_is_out = threading.Event(), threading.Event(), threading.Event()
+    seen = []
+
+    def evaluate(task):
+        if task == "first":
+            first_is_in.set()
+            assert second_is_in.wait(10)
+        else:
+            second_is_in.set()
+            assert first_is_out.wait(10)
+        seen.append((task, dask.config.get("scheduler", None)))
+
+    monkeypatch.setattr(runner, "evaluate", evaluate)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(runner._alone, "first")
+        assert first_is_in.wait(10)
+        second = pool.submit(runner._alone, "second")
+        first.result(10)
+        first_is_out.set()
+        second.result(10)
+    assert seen == [("first", "synchronous"), ("second", "synchronous")]
+    assert dask.config.get("scheduler", None) is None

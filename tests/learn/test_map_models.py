@@ -281,6 +281,30 @@ def test_written_map_equals_the_lazy_one_and_resumes(trained, tmp_path, tile, mo
         learn.write_map(trained["boosted"], data, store, tile=tile)
 
 
+def test_tiles_side_by_side_leave_dasks_settings_alone(trained, tmp_path):
+    """A setting made for a read and taken back would be taken back by another tile at another time, and stay: one thread from then on."""
+    import threading
+
+    import dask
+
+    seen = []
+
+    def noted(block):
+        if block.size:
+            seen.append((threading.get_ident(), dask.config.get("scheduler", None)))
+        return block
+
+    data = cube().chunk({"lat": 6, "lon": 10})
+    data = data.assign(
+        {n: data[n].copy(data=data[n].data.map_blocks(noted, dtype=data[n].dtype)) for n in data.data_vars}
+    )
+    with dask.config.set(num_workers=2):
+        learn.write_map(trained["oblivious"], data, str(tmp_path / "map.zarr"), tile={"lat": 6, "lon": 10}, at_once=2)
+    assert {setting for _, setting in seen} == {None}
+    assert len({thread for thread, _ in seen}) == 2  # a tile reads in its own thread, not in more
+    assert dask.config.get("scheduler", None) is None
+
+
 def test_a_written_map_goes_into_a_geotiff(trained, tmp_path):
     from PIL import Image
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -165,8 +167,30 @@ def _told(task: Task, tell: Tell) -> Outcome:
 
 def _alone(task: Task) -> Outcome:
     """On a worker: in its own thread, for a task that handed its reads back to the cluster would have files open in two threads."""
-    with dask.config.set(scheduler="synchronous"):
+    with _own_thread():
         return evaluate(task)
+
+
+_inside = 0
+_setting: Any = None
+_door = threading.Lock()
+
+
+@contextmanager
+def _own_thread() -> Iterator[None]:
+    """Dask computes in the thread that asks. The setting is of the whole process: the first in makes it, the last out takes it back."""
+    global _inside, _setting
+    with _door:
+        if _inside == 0:
+            _setting = dask.config.set(scheduler="synchronous")
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _door:
+            _inside -= 1
+            if _inside == 0:
+                _setting.__exit__(None, None, None)
 
 
 def evaluate(task: Task) -> Outcome:

@@ -210,13 +210,14 @@ def _prepare(model, like, store, cut, count, names, parts, resume) -> np.ndarray
 
 def _tile(model, fields, store, region, index, parts, names) -> None:
     """One tile: read, predict, write, and only then leave the mark."""
-    import dask
     import zarr
 
-    with dask.config.set(scheduler="synchronous"):
-        here = [
-            fields[n].isel({d: s for d, s in region.items() if d in fields[n].dims}).load() for n in model.predictors
-        ]
+    # Named for each read and not as a setting: settings are of the whole process, and of two tiles that set and restore them
+    # side by side one leaves "synchronous" behind, for the rest of the map and of the session.
+    here = [
+        fields[n].isel({d: s for d, s in region.items() if d in fields[n].dims}).load(scheduler="synchronous")
+        for n in model.predictors
+    ]
     dims = tuple(region)
     arrays = [a.transpose(*[d for d in dims if d in a.dims]) for a in here]
     wide = [a.values.reshape([a.sizes.get(d, 1) for d in dims]) for a in arrays]
