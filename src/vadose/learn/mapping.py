@@ -6,6 +6,7 @@ active; every finished tile leaves a mark in the store, so that a killed run goe
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -14,10 +15,16 @@ import numpy as np
 import xarray as xr
 
 from vadose import cf
-from vadose.errors import VadoseInputError
+from vadose.errors import DimensionError, VadoseInputError, unknown_name
 from vadose.learn.model import FLAGS, LEVELS, Model, describe
 
 PARTS = ("mean", "quantiles", "area")
+
+
+def _known(parts: tuple[str, ...]) -> None:
+    for part in parts:
+        if part not in PARTS:
+            raise unknown_name("part of a map", part, PARTS)
 
 
 def _names(model: Model, parts: tuple[str, ...]) -> dict[str, str]:
@@ -64,14 +71,13 @@ def predict_map(model: Model, predictors: xr.Dataset, *, parts: tuple[str, ...] 
     `_q05` ... `_q95`, `dissimilarity`, and `_flag`: outside_area_of_applicability, missing_predictor, at_training_limit.
     Cells without any predictor are NaN. Lazy in, lazy out; results do not depend on chunks.
     """
+    _known(parts)
     fields = model.check(predictors)
     names = _names(model, parts)
     keys = tuple(names)
-    arrays = (
-        xr.unify_chunks(*(fields[n] for n in model.predictors))
-        if fields.chunks
-        else [fields[n] for n in model.predictors]
-    )
+    arrays = [fields[n] for n in model.predictors]
+    if any(a.chunks is not None for a in arrays):
+        arrays = list(xr.unify_chunks(*arrays))
     stacked = xr.apply_ufunc(
         _kernel, *arrays, kwargs={"model": model, "parts": parts, "keys": keys}, output_core_dims=[["key"]],
         dask="parallelized", output_dtypes=["float32"], dask_gufunc_kwargs={"output_sizes": {"key": len(keys)}},
@@ -97,10 +103,22 @@ def _dress(model: Model, values: dict[str, xr.DataArray], like: xr.DataArray) ->
     )  # fmt: skip
 
 
-def _grid(sizes: dict[str, int], tile: dict[str, int]) -> dict[str, tuple[int, int]]:
+def _grid(sizes: dict[str, int], sides: dict[str, int]) -> dict[str, tuple[int, int]]:
     """Cells of a tile and number of tiles along each dim."""
-    steps = {dim: min(tile.get(dim, size), size) for dim, size in sizes.items()}
-    return {dim: (step, -(-sizes[dim] // step)) for dim, step in steps.items()}
+    return {dim: (sides[dim], -(-size // sides[dim])) for dim, size in sizes.items()}
+
+
+def _sides(tile: dict[str, int] | None, sizes: dict[str, int]) -> dict[str, int]:
+    """Cells a tile along every dim."""
+    if tile is None:
+        plane = [d for d in sizes if d != "time"][-2:]
+        tile = {d: 512 if d in plane else 1 for d in sizes}
+    for dim, cells in tile.items():
+        if dim not in sizes:
+            raise DimensionError(f"tile names {dim!r}, the predictors have {', '.join(sizes)}")
+        if not isinstance(cells, int | np.integer) or cells < 1:
+            raise VadoseInputError(f"a tile has a whole number of cells along {dim!r}, 1 or more; got {cells!r}")
+    return {dim: min(int(tile.get(dim, size)), size) for dim, size in sizes.items()}
 
 
 def _region(sizes: dict[str, int], grid: dict[str, tuple[int, int]], number: int) -> dict[str, slice]:
@@ -127,34 +145,52 @@ def write_map(
 
     Parameters
     ----------
-    predictors : open lazily (`chunks=None` reads fastest, since a tile is read in one go).
-    store : a path, URL or store that zarr opens for writing.
-    tile : cells a tile and dim; 512 x 512 of the last two dims and one time step when left out. Tiles are the map's chunks.
-    resume : go on after an interrupted run of the same model; False starts anew.
+    predictors : open lazily, with `chunks=None` (fastest, since a tile is read in one go) or as dask arrays, whose chunks are read
+        again for every tile that they meet.
+    store : a path, a URL (`s3://bucket/map.zarr`, with the keys that s3fs finds) or a store that zarr opens for writing. A store that
+        holds anything but a map is refused.
+    tile : cells a tile and dim, all cells of a dim that is left out; 512 x 512 and one time step without `tile`. Tiles are the
+        map's chunks.
+    resume : go on after an interrupted run of the same model on the same grid; False starts the map anew.
     report : `report(done, tiles)` after every batch of tiles.
-    at_once : tiles in memory at the same time; twice the threads or workers when left out.
+    at_once : tiles handed to dask at the same time; twice the threads or workers when left out.
+
+    Raises
+    ------
+    NotFoundError (unknown predictor or part), UnitsError, DimensionError, VadoseInputError (the store holds something else).
     """
     import dask
 
+    _known(parts)
+    if at_once is not None and at_once < 1:
+        raise VadoseInputError(f"at_once must be 1 tile or more, got {at_once}")
     fields = model.check(predictors)
     like = _outline([fields[n] for n in model.predictors])
     sizes = {str(d): n for d, n in like.sizes.items()}
-    cut = tile or {d: 512 if d in list(sizes)[-2:] else 1 for d in sizes}
-    grid = _grid(sizes, cut)
+    sides = _sides(tile, sizes)
+    grid = _grid(sizes, sides)
     count = math.prod(n for _, n in grid.values())
-    names = _names(model, parts)
-    todo = np.flatnonzero(_prepare(model, like, store, cut, count, names, parts, resume) == 0)
+    work = _Work(model, fields, store, parts, _names(model, parts))
+    todo = np.flatnonzero(_prepare(work, like, sides, count, resume) == 0)
     if report:
         report(count - len(todo), count)
+    # Passed on whole and once: lazy predictors that a task names itself dask would compute as a whole, for every tile.
+    (kept,) = dask.persist(dask.delayed(work, traverse=False))
     batch = at_once or 2 * _width()
     for start in range(0, len(todo), batch):
-        now = [(int(i), _region(sizes, grid, int(i))) for i in todo[start : start + batch]]
-        with dask.config.set({"optimization.fuse.active": False}):
-            dask.compute(
-                *[dask.delayed(_tile, pure=False)(model, fields, store, region, i, parts, names) for i, region in now]
-            )
+        now = [int(i) for i in todo[start : start + batch]]
+        dask.compute(*[dask.delayed(_tile, pure=False)(kept, _region(sizes, grid, i), i) for i in now])
         if report:
             report(count - len(todo) + start + len(now), count)
+
+
+class _Work:
+    """What every tile needs to know."""
+
+    def __init__(
+        self, model: Model, fields: xr.Dataset, store: Any, parts: tuple[str, ...], names: dict[str, str]
+    ) -> None:
+        self.model, self.fields, self.store, self.parts, self.names = model, fields, store, parts, names
 
 
 def _outline(arrays: list[xr.DataArray]) -> xr.DataArray:
@@ -166,65 +202,77 @@ def _outline(arrays: list[xr.DataArray]) -> xr.DataArray:
 
 
 def _width() -> int:
-    import os
+    """Threads of the cluster that is active, else those dask uses here."""
+    from dask.system import CPU_COUNT
 
     try:
         from distributed import default_client
 
-        return max(1, sum(w["nthreads"] for w in default_client().scheduler_info()["workers"].values()))
+        return max(1, sum(default_client().nthreads().values()))
     except (ImportError, ValueError):
-        return os.cpu_count() or 2
+        return CPU_COUNT
 
 
-def _prepare(model, like, store, cut, count, names, parts, resume) -> np.ndarray:
+def _prepare(work: _Work, like: xr.DataArray, sides: dict[str, int], count: int, resume: bool) -> np.ndarray:
     """Create the empty store, or check that the one there is of the same model and grid; which tiles are done."""
+    import dask.array as da
     import zarr
 
-    recipe = f"{model.digest} {dict(like.sizes)} {cut} {sorted(parts)}"
-    if resume:
-        try:
-            old = zarr.open_group(store, mode="r")
-        except (FileNotFoundError, KeyError, zarr.errors.GroupNotFoundError):
-            old = None
-        if old is not None and "tile_done" in old:
-            if old.attrs.get("recipe") != recipe:
-                raise VadoseInputError(
-                    f"{store} holds a map of another model, grid or parts; write elsewhere, or start anew with resume=False"
-                )
-            marks: Any = old["tile_done"]
-            return np.asarray(marks[:])
-    import dask.array as da
-
-    dims = list(like.dims)
-    chunks = tuple(min(cut.get(str(d), like.sizes[d]), like.sizes[d]) for d in dims)
+    recipe = f"{work.model.digest} {dict(like.sizes)} {_places(like)} {sides} {sorted(work.parts)}"
+    try:
+        old = zarr.open_group(work.store, mode="r")
+    except (FileNotFoundError, KeyError, zarr.errors.GroupNotFoundError):
+        old = None
+    if old is not None and "recipe" not in old.attrs and (found := sorted(name for name, _ in old.members())):
+        raise VadoseInputError(
+            f"{work.store} holds something else than a map ({', '.join(found[:5])}), which would be lost; write elsewhere or remove it first"
+        )
+    if resume and old is not None and "tile_done" in old:
+        if old.attrs["recipe"] != recipe:
+            raise VadoseInputError(
+                f"{work.store} holds a map of another model, grid or parts; write elsewhere, or start anew with resume=False"
+            )
+        marks: Any = old["tile_done"]
+        return np.asarray(marks[:])
     # one block of dask whatever the tiles: it is never computed, and a task a tile would grow with the map
-    blank = {n: like.copy(data=da.full(like.shape, np.nan, chunks=-1, dtype="float32")) for n in names.values()}
-    template = _dress(model, blank, like)
-    encoding = {n: {"chunks": chunks} for n in names.values()}
-    template.assign_attrs(recipe=recipe).to_zarr(store, mode="w", compute=False, consolidated=False, encoding=encoding)
-    zarr.open_group(store, mode="r+").create_array(
-        "tile_done", shape=(count,), chunks=(1,), dtype="uint8", fill_value=0, dimension_names=("tile",)
-    )
+    blank = {n: like.copy(data=da.full(like.shape, np.nan, chunks=-1, dtype="float32")) for n in work.names.values()}
+    template = _dress(work.model, blank, like)
+    encoding = {n: {"chunks": tuple(sides[str(d)] for d in like.dims)} for n in work.names.values()}
+    template = template.assign_attrs(recipe=recipe)
+    template.to_zarr(work.store, mode="w", compute=False, consolidated=False, encoding=encoding)
+    zarr.open_group(work.store, mode="r+").create_array(
+        "tile_done", shape=(count,), chunks=(1,), dtype="uint8", fill_value=0, dimension_names=("tile",),
+        attributes={"long_name": "1 where a tile is written"},
+    )  # fmt: skip
     return np.zeros(count, "uint8")
 
 
-def _tile(model, fields, store, region, index, parts, names) -> None:
+def _places(like: xr.DataArray) -> str:
+    """A short name of the coordinates: maps of equal size lie elsewhere or on another day."""
+    digest = hashlib.sha256()
+    for dim in like.dims:
+        at = like[dim].values  # the numbers of the cells where there is no coordinate
+        digest.update(np.ascontiguousarray(at.astype(str) if at.dtype == object else at).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _tile(work: _Work, region: dict[str, slice], index: int) -> None:
     """One tile: read, predict, write, and only then leave the mark."""
     import zarr
 
     # Named for each read and not as a setting: settings are of the whole process, and of two tiles that set and restore them
     # side by side one leaves "synchronous" behind, for the rest of the map and of the session.
     here = [
-        fields[n].isel({d: s for d, s in region.items() if d in fields[n].dims}).load(scheduler="synchronous")
-        for n in model.predictors
+        work.fields[n].isel({d: s for d, s in region.items() if d in work.fields[n].dims}).load(scheduler="synchronous")
+        for n in work.model.predictors
     ]
     dims = tuple(region)
     arrays = [a.transpose(*[d for d in dims if d in a.dims]) for a in here]
     wide = [a.values.reshape([a.sizes.get(d, 1) for d in dims]) for a in arrays]
-    values = _kernel(*wide, model=model, parts=parts, keys=tuple(names))
-    group: Any = zarr.open_group(store, mode="r+")
+    values = _kernel(*wide, model=work.model, parts=work.parts, keys=tuple(work.names))
+    group: Any = zarr.open_group(work.store, mode="r+")
     where = tuple(region.values())
-    for k, name in enumerate(names.values()):
+    for k, name in enumerate(work.names.values()):
         part = values[..., k]
         if name.endswith("_flag"):
             part = np.where(np.isfinite(part), part, 2).astype("uint8")
