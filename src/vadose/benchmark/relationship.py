@@ -59,7 +59,7 @@ def samples(
 
 
 def relate(reference: Samples, model: Samples, *, bins: int = BINS, draws: int = 100, rng: Rng = 0) -> Relationship:
-    """Curves, scores and 90 % intervals (by drawing spatial blocks with replacement)."""
+    """Curves, scores and 90 % intervals (by drawing spatial blocks with replacement; those of scores are laid around the score)."""
     if min(reference.driver.size, model.driver.size) < 10:
         raise TooFewSamplesError("a relationship needs at least ten samples on each side")
     lowest, highest = _limits(reference.driver, model.driver)
@@ -78,14 +78,19 @@ def relate(reference: Samples, model: Samples, *, bins: int = BINS, draws: int =
         alike[k] = hellinger_score(*(j @ t for j, t in zip(joint, times, strict=True)))
     low, high = _percentiles(held) if draws else (np.full_like(curve, np.nan),) * 2
     both = np.isfinite(curve).all(axis=0)
-    ends, ends_alike = (
-        np.nanpercentile(v, [5, 95]) if draws and np.isfinite(v).any() else (np.nan, np.nan) for v in (scores, alike)
-    )
+    hellinger = hellinger_score(*(j.sum(axis=1) for j in joint))
     return Relationship(
         (edges[:-1] + edges[1:]) / 2, curve, np.where(np.isfinite(curve), low, np.nan), np.where(np.isfinite(curve), high, np.nan),
-        share, score, hellinger_score(*(j.sum(axis=1) for j in joint)), float(share[0][both].sum()), float(ends[0]), float(ends[1]),
-        float(ends_alike[0]), float(ends_alike[1]),
+        share, score, hellinger, float(share[0][both].sum()), *_around(score, scores), *_around(hellinger, alike),
     )  # fmt: skip
+
+
+def _around(score, drawn):
+    """The spread of 90 % of the draws about their median, laid around the score: two sides drawn apart are alike less often than the two at hand."""
+    if not np.isfinite(drawn).any():
+        return np.nan, np.nan
+    low, middle, high = np.nanpercentile(drawn, [5, 50, 95])
+    return tuple(float(np.clip(score + end - middle, 0.0, 1.0)) for end in (low, high))
 
 
 def _percentiles(held):
