@@ -134,9 +134,13 @@ plt.show()
 print(f"the unified product beats the best single one in {float((own <= best).mean()):.0%} of places")
 
 # %% [markdown]
+# **So: yes.** On the days that all products see, the unified map errs by 0.018 m³ m⁻³ where the best product errs by 0.030, and it has
+# a value on every day that any product has. Without the declared pair it is worse (0.020).
+#
 # ## How well, by climate zone?
 # Neighbors are alike, so intervals come from drawing squares of three degrees; a zone of few squares gets none. The table below
-# the figure is what the merge found of each product's error without knowing the truth.
+# the figure is what the merge found of each product's error without knowing the truth, on the scale of the merged map: a model that is flatter
+# than the others is stretched to it, and its error with it. So the numbers of the models are larger here than in the table above.
 
 # %%
 scores = xr.concat(
