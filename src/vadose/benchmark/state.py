@@ -9,12 +9,15 @@ distributions, and errors beyond the uncertainty of the reference.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 
+import dask
 import numpy as np
 import xarray as xr
+from dask.system import CPU_COUNT
 
 from vadose.benchmark.cells import Cells, space
 from vadose.errors import TimeAxisError
@@ -22,8 +25,8 @@ from vadose.errors import TimeAxisError
 MONTHS = 12
 #: Values of one block of time that are in memory at once, for each of both records.
 BLOCK_VALUES = 3_000_000
-#: Cells that are computed together.
-SLAB = 2048
+#: Cells that are computed together, in one thread.
+SLAB = 8192
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,21 @@ def _when(key):
 def in_blocks(
     reference: xr.DataArray, other: xr.DataArray, error: xr.DataArray | None, axis: Axis
 ) -> Iterator[tuple[slice, list[np.ndarray]]]:
-    """Both records and the standard error by blocks of time, as (step, place): all that is ever in memory of them."""
+    """Both records and the standard error by blocks of time, as (step, place). Two are ever in memory: the next is read while one is computed."""
+    blocks = _blocks(reference, other, error, axis)
+    if _threads() == 1:
+        yield from blocks
+        return
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = reader.submit(next, blocks, None)
+            yield block
+
+
+def _blocks(
+    reference: xr.DataArray, other: xr.DataArray, error: xr.DataArray | None, axis: Axis
+) -> Iterator[tuple[slice, list[np.ndarray]]]:
     larger, at = max(((reference, axis.reference), (other, axis.other)), key=lambda pair: pair[0].size)
     per_step = max(int(np.prod([r.sizes[d] for d in space(r)])) for r in (reference, other))
     for part in _cuts(larger, at, max(1, BLOCK_VALUES // per_step)):
@@ -221,21 +238,42 @@ def measure(
     counts = [np.zeros(int(np.prod([r.sizes[d] for d in space(r)]))) for r in (reference, other)]
     sums = _Sums.none(both.size, extremes)
     slabs = [_Slab.of(cells, both, start) for start in range(0, both.size, SLAB)]
-    for part, (a, b, u) in in_blocks(reference, other, error, axis):
-        for count, values in zip(counts, (a, b), strict=True):
-            finite = np.isfinite(values)
-            count += len(finite) if finite.all() else finite.sum(axis=0)
-        month, length = axis.month[part], axis.length[part]
-        for slab in slabs:
-            for steps in _years(month):
-                x, y = slab.take(a[steps], slab.reference), slab.take(b[steps], slab.other)
-                sigma = None if error is None else slab.take(u[steps], slab.reference)
-                sums.add(slab.at, _run(month[steps]), x, y, sigma, length[steps, None])
+    with ThreadPoolExecutor(_threads()) as pool:
+        for part, (a, b, u) in in_blocks(reference, other, error, axis):
+            gaps: list[np.ndarray | None] = []
+            for count, values in zip(counts, (a, b), strict=True):
+                finite = np.isfinite(values)
+                whole = bool(finite.all())
+                gaps.append(None if whole else finite)
+                count += len(finite) if whole else finite.sum(axis=0)
+            add = partial(_add, sums, a, b, None if error is None else u, gaps, axis.month[part], axis.length[part])
+            list(pool.map(add, slabs))  # a failure is raised here
     out = replace(_spread(sums.state(), both, cells.size), steps=int(axis.month.size))
     reached = cells.reference >= 0
     out.seen[0][reached] = counts[0][cells.reference[reached]]
     out.seen[1][both] = counts[1][cells.other[both]]
     return out
+
+
+def _threads() -> int:
+    """As many as dask would take; one where it computes in the thread that asks, as on a worker with comparisons side by side."""
+    alone = dask.config.get("scheduler", None) in ("synchronous", "sync", "single-threaded")
+    return 1 if alone else CPU_COUNT
+
+
+def _add(sums, a, b, u, gaps, month, length, slab) -> None:
+    """Samples of a block (step, place) of both records, to the cells of a slab; slabs share nothing, so threads may each have one."""
+    for steps in _years(month):
+        x, y = slab.take(a[steps], slab.reference), slab.take(b[steps], slab.other)
+        sigma = None if u is None else slab.take(u[steps], slab.reference)
+        known = None
+        for finite, places in zip(gaps, (slab.reference, slab.other), strict=True):
+            if finite is not None:
+                here = slab.take(finite[steps], places)
+                known = here if known is None else known & here
+        if known is not None and known.all():
+            known = None
+        sums.add(slab.at, _run(month[steps]), x, y, known, sigma, length[steps, None])
 
 
 @dataclass(frozen=True)
@@ -252,8 +290,7 @@ class _Slab:
         return cls(slice(start, start + here.size), _run(cells.reference[here]), _run(cells.other[here]))
 
     def take(self, values: np.ndarray, places: slice | np.ndarray) -> np.ndarray:
-        found = values[:, places] if isinstance(places, slice) else values.take(places, axis=1)
-        return found.astype(float)
+        return values[:, places] if isinstance(places, slice) else values.take(places, axis=1)
 
 
 def _run(at: np.ndarray) -> slice | np.ndarray:
@@ -292,37 +329,40 @@ class _Sums:
         )  # fmt: skip
 
     def add(
-        self, at: slice, months: slice | np.ndarray, x: np.ndarray, y: np.ndarray, sigma: np.ndarray | None, length: np.ndarray
+        self, at: slice, months: slice | np.ndarray, x: np.ndarray, y: np.ndarray, known: np.ndarray | None,
+        sigma: np.ndarray | None, length: np.ndarray,
     ) -> None:  # fmt: skip
-        """Samples (step, cell) of different calendar months; `length` (step, 1) are their weights."""
-        known = np.isfinite(x + y)
-        whole = bool(known.all())
+        """Samples (step, cell) of different calendar months; `length` (step, 1) are their weights, `known` where both are there (None: everywhere)."""
         shift = self.shift[:, at]
-        if np.isnan(shift[0]).any():
-            begins = np.isnan(shift[0]) & known.any(axis=0)
-            step = known.argmax(axis=0)[begins]
+        new = np.isnan(shift[0])
+        if new.any():
+            begins = new if known is None else new & known.any(axis=0)
+            step = np.zeros(begins.sum(), int) if known is None else known.argmax(axis=0)[begins]
             for k, values in enumerate((x, y)):
                 shift[k, begins] = values[step, begins]
         if self.extremes:
             for k, values in enumerate((x, y)):
-                self.low[k, at] = np.minimum(self.low[k, at], np.where(known, values, np.inf).min(axis=0))
-                self.high[k, at] = np.maximum(self.high[k, at], np.where(known, values, -np.inf).max(axis=0))
-        x -= shift[0]
-        y -= shift[1]
-        if not whole:
+                least, most = (
+                    (values, values) if known is None else (np.where(known, values, e) for e in (np.inf, -np.inf))
+                )
+                self.low[k, at] = np.minimum(self.low[k, at], least.min(axis=0))
+                self.high[k, at] = np.maximum(self.high[k, at], most.max(axis=0))
+        x, y = x - shift[0], y - shift[1]
+        if known is not None:
             x, y = np.where(known, x, 0.0), np.where(known, y, 0.0)
         wx, wy = length * x, length * y
         for sums, added in (
-            (self.weight[:, at], length if whole else length * known),
+            (self.weight[:, at], length if known is None else length * known),
             (self.first[0, :, at], wx),
             (self.first[1, :, at], wy),
         ):
             sums[months] += added
         for sums, (a, b) in zip(self.second[:, at], ((wx, x), (wy, y), (wx, y)), strict=True):
             sums += np.einsum("tc,tc->c", a, b)
-        self.n[at] += x.shape[0] if whole else known.sum(axis=0)
+        self.n[at] += len(x) if known is None else known.sum(axis=0)
         if sigma is not None:
-            u = np.where(known & np.isfinite(sigma), sigma, 0.0)
+            there = np.isfinite(sigma) if known is None else known & np.isfinite(sigma)
+            u = np.where(there, sigma, 0.0).astype(float)
             self.error[:, at] += (length * u).sum(axis=0), (length * u * u).sum(axis=0)
 
     def state(self) -> State:
