@@ -98,36 +98,76 @@ def daily():
 @pytest.fixture(scope="session")
 def object_store():
     """Factory: `with object_store(folder) as (service, state):` SeaweedFS on free ports with the hub's own command and keys, ended after it."""
-    import fcntl
-    import signal
     import subprocess
-    import tempfile
     import time
+
+    import psutil
 
     from vadose.hub import services
     from vadose.hub.state import State, choose_ports
+    from vadose.hub.supervisor import listens
+
+    def end(process):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def started(here):
+        """One that answers on its own port, or None: test workers that choose free ports at the same moment choose the same."""
+        service = services.object_store(here, choose_ports())
+        with open(here.logs / "store.log", "wb") as log:
+            process = subprocess.Popen(service.command, stdout=log, stderr=log, cwd=here.root, start_new_session=True)
+        try:
+            until = time.monotonic() + 2 * service.patience
+            while not services.answers(service.health):
+                if process.poll() is not None:
+                    return None
+                assert time.monotonic() < until, "the object store did not answer"
+                time.sleep(0.2)
+            this = psutil.Process(process.pid)
+            if listens(next(iter(service.doors)), [this, *this.children(recursive=True)]):
+                return service, process
+        except BaseException:
+            end(process)
+            raise
+        end(process)
+        return None
 
     @contextlib.contextmanager
     def running(folder: Path):
         here = State(folder)
         here.prepare()
-        # One start at a time on this machine: test workers that choose free ports at the same moment choose the same.
-        turn = open(Path(tempfile.gettempdir()) / f"vadose-test-store-{os.geteuid()}.lock", "w")  # noqa: SIM115
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        service = services.object_store(here, choose_ports())
-        with open(here.logs / "store.log", "wb") as log:
-            process = subprocess.Popen(service.command, stdout=log, stderr=log, cwd=here.root, start_new_session=True)
+        found = started(here) or started(here) or started(here)
+        assert found, (here.logs / "store.log").read_text()[-2000:]
+        service, process = found
         try:
-            with turn:
-                until = time.monotonic() + 2 * service.patience
-                while not services.answers(service.health):
-                    assert process.poll() is None, (here.logs / "store.log").read_text()[-2000:]
-                    assert time.monotonic() < until, "the object store did not answer"
-                    time.sleep(0.2)
             yield service, here
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            end(process)
+
+    return running
+
+
+@pytest.fixture(scope="session")
+def serving():
+    """Factory: `with serving(app) as port:` an ASGI application on loopback, in a thread, on a socket that is open before anybody asks."""
+    import threading
+
+    import uvicorn
+
+    @contextlib.contextmanager
+    def running(app):
+        with socket.socket() as door:
+            door.bind(("127.0.0.1", 0))
+            door.listen(128)
+            server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+            thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
+            thread.start()
+            try:
+                yield door.getsockname()[1]
+            finally:
+                server.should_exit = True
+                thread.join(30)
 
     return running
 

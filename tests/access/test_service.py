@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import threading
-import time
 import urllib.error
 import urllib.request
 from types import SimpleNamespace
@@ -25,26 +22,15 @@ from vadose.hub import stacapi
 
 
 @pytest.fixture
-def service(archive, tmp_path, monkeypatch):
+def service(archive, tmp_path, monkeypatch, serving):
     """The archive of twelve days, built, served; readers have a cache folder of their own and no copy of the catalog."""
-    import uvicorn
-
     monkeypatch.setenv("VADOSE_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(stacapi, "PAUSE", 0.0)
     build.build(archive.catalog, archive.id)
     build_series(archive.catalog, archive.id, ["soil_moisture"])
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     app = stacapi.BehindProxy(stacapi.application(stacapi.Folder(archive.catalog).load(), "/services/stac"))
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    yield SimpleNamespace(url=f"http://127.0.0.1:{port}/services/stac", archive=archive)
-    server.should_exit = True
-    thread.join(10)
+    with serving(app) as port:
+        yield SimpleNamespace(url=f"http://127.0.0.1:{port}/services/stac", archive=archive)
 
 
 def test_a_built_collection_opens_through_the_service(service):

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import subprocess
-import threading
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -36,35 +33,12 @@ def item(k):
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory):
-    import uvicorn
-
+def api(tmp_path_factory, serving):
     folder = tmp_path_factory.mktemp("catalog")
     datasets.write(folder)
     store.write_collection(folder / "uscrn", datasets.collection("uscrn"), [item(k) for k in range(25)])
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = uvicorn.Server(
-        uvicorn.Config(
-            BehindProxy(application(Folder(folder).load(), "/services/stac")),
-            host="127.0.0.1",
-            port=port,
-            log_level="error",
-        )
-    )
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    url = f"http://127.0.0.1:{port}/services/stac"
-    for _ in range(100):
-        try:
-            urllib.request.urlopen(url + "/").read()
-            break
-        except OSError:
-            time.sleep(0.1)
-    yield url
-    server.should_exit = True
-    thread.join(10)
+    with serving(BehindProxy(application(Folder(folder).load(), "/services/stac"))) as port:
+        yield f"http://127.0.0.1:{port}/services/stac"
 
 
 def test_pystac_client_finds_every_collection(api):

@@ -9,7 +9,9 @@ import secrets
 import shutil
 import sys
 import tempfile
+import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,10 +29,15 @@ class Service:
 
     name: str
     command: list[str]
-    health: str  # address that answers when the service is up
+    doors: dict[int, str]  # port -> address that answers when the service is up, for each port that must be its own
     environment: dict[str, str] = field(default_factory=dict)
     patience: float = 60.0  # seconds until it must answer
     grace: float = 10.0  # seconds between SIGTERM and SIGKILL
+
+    @property
+    def health(self) -> str:
+        """The first address by which it shows that it is up."""
+        return next(iter(self.doors.values()))
 
 
 def config_files() -> Path:
@@ -91,7 +98,7 @@ def object_store(state: State, ports: dict[str, int]) -> Service:
         "-s3", f"-s3.port={ports['s3']}", "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={config}", "-volume.max=200", "-master.volumeSizeLimitMB=256", "-master.telemetry=false",
     ]  # fmt: skip
     # It takes half a minute to stop by itself and loses nothing when killed: data is on disk before a PUT is answered.
-    return Service("store", command, f"http://127.0.0.1:{ports['s3']}/", grace=3.0, patience=90.0)
+    return Service("store", command, {ports["s3"]: f"http://127.0.0.1:{ports['s3']}/"}, grace=3.0, patience=90.0)
 
 
 def catalog_service(state: State, ports: dict[str, int]) -> Service:
@@ -109,7 +116,7 @@ def catalog_service(state: State, ports: dict[str, int]) -> Service:
         "--prefix",
         "/services/stac",
     ]
-    return Service("stac", command, f"http://127.0.0.1:{ports['stac']}/services/stac/")
+    return Service("stac", command, {ports["stac"]: f"http://127.0.0.1:{ports['stac']}/services/stac/"})
 
 
 def citizen_service(state: State, ports: dict[str, int]) -> Service:
@@ -125,7 +132,8 @@ def citizen_service(state: State, ports: dict[str, int]) -> Service:
         "JUPYTERHUB_CLIENT_ID": "service-citizen",
         "JUPYTERHUB_OAUTH_ACCESS_SCOPES": '["access:services!service=citizen"]',
     }
-    return Service("citizen", command, f"http://127.0.0.1:{ports['citizen']}{place}/health", environment)
+    door = {ports["citizen"]: f"http://127.0.0.1:{ports['citizen']}{place}/health"}
+    return Service("citizen", command, door, environment)
 
 
 def jupyterhub(
@@ -200,7 +208,14 @@ def jupyterhub(
     hub_file = state.write_secret("hub-settings.json", json.dumps(settings, indent=1))
     command = [sys.executable, "-m", "jupyterhub", "-f", str(files / "hub" / "vadose_hub.py")]
     environment = {"VADOSE_HUB_SETTINGS": str(hub_file), "PATH": settings["environment"]["PATH"]}
-    return Service("hub", command, f"http://127.0.0.1:{ports['public']}/hub/health", environment, patience=120.0)
+    public = f"http://127.0.0.1:{ports['public']}"
+    doors = {
+        ports["hub"]: f"http://127.0.0.1:{ports['hub']}/hub/health",
+        ports["public"]: f"{public}/hub/health",
+        # The hub starts the gateway, and is of little use before it answers.
+        ports["gateway"]: f"{public}/services/dask-gateway/api/health",
+    }
+    return Service("hub", command, doors, environment, patience=180.0)
 
 
 def runtime_folder() -> Path:
@@ -211,11 +226,11 @@ def runtime_folder() -> Path:
     return folder
 
 
-def answers(address: str) -> bool:
-    """Whether something speaks HTTP there; a refusal (403) is an answer too."""
+def answers(address: str, *, patience: float = 3.0) -> bool:
+    """Whether something speaks HTTP there within `patience` seconds; a refusal (403) is an answer too."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(address, timeout=3):
+        with opener.open(address, timeout=patience):
             return True
     except urllib.error.HTTPError as error:
         return error.code in (401, 403)
@@ -234,4 +249,7 @@ def health(record: dict[str, Any]) -> dict[str, bool]:
         places["citizen"] = f"http://127.0.0.1:{record['ports']['citizen']}/services/citizen/health"
     if record["store"] != "plain files":
         places["store"] = f"http://127.0.0.1:{record['ports']['s3']}/"
-    return {name: answers(place) for name, place in places.items()}
+    # Asked side by side and waited for: on a busy machine a service that is well may take seconds to say so.
+    with ThreadPoolExecutor(len(places)) as pool:
+        well = pool.map(lambda place: answers(place, patience=15.0), places.values())
+        return dict(zip(places, well, strict=True))

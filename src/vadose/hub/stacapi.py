@@ -20,6 +20,7 @@ from vadose.access import store
 from vadose.access.catalog import _touch, item_span
 from vadose.access.page import browse_page
 from vadose.errors import UnreadableFileError
+from vadose.hub.apipage import api_page
 
 #: Seconds between two looks at the folder.
 PAUSE = 5.0
@@ -62,15 +63,26 @@ class Folder:
         return {p.parent.name: p.stat().st_mtime_ns for p in self.path.glob("*/collection.json")}
 
 
-def _shape_touches(item: dict[str, Any], geometry: dict[str, Any]) -> bool:
+def _shape(text: Any) -> Any:
+    """A geometry from GeoJSON, or from GeoJSON as text. ValueError says what it is instead."""
+    from shapely.errors import ShapelyError
     from shapely.geometry import shape
 
-    return shape(item["geometry"]).intersects(shape(geometry))
+    try:
+        return shape(json.loads(text) if isinstance(text, str) else text)
+    except (ValueError, TypeError, KeyError, AttributeError, ShapelyError) as error:
+        raise ValueError(f"intersects is no GeoJSON geometry: {error}") from error
+
+
+def _shape_touches(item: dict[str, Any], geometry: Any) -> bool:
+    from shapely.geometry import shape
+
+    return geometry.intersects(shape(item["geometry"]))
 
 
 def application(folder: Folder, prefix: str):
     """The ASGI application: STAC API core, item search with paging, collections; `/browse` for people; `/references`."""
-    from fastapi import APIRouter, HTTPException
+    from fastapi import APIRouter, HTTPException, Request
     from fastapi.responses import FileResponse, HTMLResponse
     from stac_fastapi.api.app import StacApi
     from stac_fastapi.api.models import (
@@ -125,7 +137,9 @@ def application(folder: Folder, prefix: str):
         body: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         size = max(1, min(limit or 10, 10_000))
-        start = int(token) if token and token.isdigit() else 0
+        if token and not token.isdigit():
+            raise InvalidQueryParameter(f"token {token!r} is none of ours; follow the link `next` of a page")
+        start = int(token or 0)
         chosen = found[start : start + size]
         here = str(request.url)
         links: list[dict[str, Any]] = [
@@ -166,6 +180,10 @@ def application(folder: Folder, prefix: str):
                 f"bbox goes from latitude {box[1]:g} to {box[3]:g}; write west,south,east,north"
             )
         start, end = _period(period)
+        try:
+            place = None if intersects is None else _shape(intersects)
+        except ValueError as error:
+            raise InvalidQueryParameter(str(error)) from error
         out = []
         for name in names:
             for item in folder.items[name]:
@@ -176,7 +194,7 @@ def application(folder: Folder, prefix: str):
                     continue
                 if (start is not None and last < start) or (end is not None and first > end):
                     continue
-                if intersects is not None and not _shape_touches(item, intersects):
+                if place is not None and not _shape_touches(item, place):
                     continue
                 out.append(item)
         return out
@@ -214,8 +232,7 @@ def application(folder: Folder, prefix: str):
         def get_search(
             self, collections=None, ids=None, bbox=None, intersects=None, datetime=None, limit=10, token=None, **kwargs
         ):
-            shape = intersects if not isinstance(intersects, str) else json.loads(intersects)
-            return page(kwargs["request"], matching(collections, ids, bbox, shape, datetime), limit, token, "GET")
+            return page(kwargs["request"], matching(collections, ids, bbox, intersects, datetime), limit, token, "GET")
 
         def post_search(self, search_request, **kwargs):
             asked = search_request.model_dump(exclude_none=True, by_alias=True, mode="json")
@@ -237,7 +254,7 @@ def application(folder: Folder, prefix: str):
             stac_fastapi_landing_id="vadose",
             stac_fastapi_version=vadose.__version__,
             openapi_url=prefix + "/api",
-            docs_url=prefix + "/api.html",
+            docs_url=None,  # its viewer loads itself from outside; ours does not
         ),
         client=Client(title=TITLE, description=DESCRIPTION, landing_page_id="vadose", stac_version="1.1.0"),
         stac_version="1.1.0",
@@ -250,6 +267,13 @@ def application(folder: Folder, prefix: str):
         ),  # type: ignore[arg-type]
     )
     app = api.app
+    app.docs_url = prefix + "/api.html"  # where the landing page says that people read about it
+
+    @app.get(prefix + "/api.html", include_in_schema=False)
+    def about_the_api(request: Request):
+        folder.refresh()
+        first = next((c for c in folder.collections if folder.items.get(c)), next(iter(folder.collections), None))
+        return HTMLResponse(api_page(app.openapi(), root=absolute(request, ""), example=first))
 
     @app.get(prefix + "/references/{collection}/{path:path}", include_in_schema=False)
     def references(collection: str, path: str):

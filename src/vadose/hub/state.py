@@ -104,7 +104,8 @@ class State:
 
         The system says so, not a file that a killed process leaves behind: it lets go of a lock when its process ends.
         """
-        for _ in range(40):
+        holder: dict[str, Any] = {}
+        for _ in range(200):
             try:
                 with open(self.lock, "rb") as file:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -116,9 +117,12 @@ class State:
                     f"{self.lock} belongs to another user of this machine; ask them, or choose another --state-dir"
                 ) from error
             except BlockingIOError:
-                if holder := self.last_holder():
+                # Who has just taken it has not said so yet: until then the words are those of the hub before.
+                if (holder := self.last_holder()) and _may_live(holder):
                     return holder
             time.sleep(0.05)
+        if holder:
+            return holder
         raise PlatformError(f"{self.lock} is held by a process that does not say who it is; choose another --state-dir")
 
     def last_holder(self) -> dict[str, Any]:
@@ -181,12 +185,23 @@ def in_use(state: State, holder: dict[str, Any]) -> str:
     return f"a hub is {holder['phase']} in {state.root} (process {holder['pid']} of {holder['host']}): {step}"
 
 
-def process_of(holder: dict[str, Any]) -> psutil.Process:
-    """The process that holds a folder. Raises PlatformError when it is none of this machine's (a shared disk, a container)."""
+def _process_here(holder: dict[str, Any]) -> psutil.Process | None:
+    """The process of this machine that the words mean; a number alone may be any process's."""
     with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(holder["pid"])
         if abs(process.create_time() - holder["started"]) < 2.0:
             return process
+    return None
+
+
+def _may_live(holder: dict[str, Any]) -> bool:
+    return holder["host"] != socket.gethostname() or _process_here(holder) is not None
+
+
+def process_of(holder: dict[str, Any]) -> psutil.Process:
+    """The process that holds a folder. Raises PlatformError when it is none of this machine's (a shared disk, a container)."""
+    if process := _process_here(holder):
+        return process
     raise PlatformError(
         f"the hub of this folder is process {holder['pid']} of {holder['host']}, which cannot be seen from here: stop it there"
     )
@@ -267,7 +282,9 @@ def choose_ports(wanted: int = 0) -> dict[str, int]:
     start = wanted or 8000
     public = start if wanted else next(p for p in range(start, start + 2000, 20) if is_free(p))
     ports = {"public": public}
-    candidate = public + 1 if public < 50_000 else 20_000
+    # Below the ports of users' servers (20000 and up) and those that the system gives to any connection (32768 and up), the
+    # store's second ports included: a service that was killed finds its own free when it comes back.
+    candidate = public + 1 if public < 9_950 else 8_001
     for name in PORT_NAMES[1:]:
         while not (is_free(candidate) and (not name.startswith("s3") or _store_may_take(candidate))):
             candidate += 1

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,13 +34,18 @@ MOST_RESTARTS = 5
 Tell = Callable[[str], None]
 
 
+class PortTaken(PlatformError):
+    """A port that was free a moment ago has another program on it."""
+
+
 @dataclass
 class Child:
-    """A running service, its log and its recent restarts."""
+    """A running service, its recent restarts, and where in its log the words of this start begin."""
 
     service: services.Service
     process: subprocess.Popen
     restarts: list[float]
+    begins: int
 
 
 class Supervisor:
@@ -90,10 +95,10 @@ class Supervisor:
             try:
                 self._start_services()
                 break
-            except PlatformError as error:
+            except PortTaken:
                 self._end_children()
-                # Ports were free a moment ago; another program may have been quicker.
-                if "address already in use" not in str(error).lower() or attempt == 3:
+                if attempt == 3:
+                    self.stop()
                     raise
                 self.ports = choose_ports(self.wanted_port)
             except BaseException:
@@ -131,9 +136,6 @@ class Supervisor:
             notice=self._notice(),
         )
         self._launch(services.citizen_service(self.state, self.ports), hub)
-        if not listens(self.ports["public"], self.hub_id):
-            # Two hubs started at the same moment can choose the same port, and then the other one's page answers.
-            raise PlatformError(f"port {self.ports['public']}: address already in use by another program")
 
     def _notice(self) -> str:
         where = "`vadose hub status` shows names and passwords to who started this hub."
@@ -144,9 +146,14 @@ class Supervisor:
     def _launch(self, *together: services.Service) -> None:
         for service in together:
             self.tell(f"starting {service.name}")
-            self.children[service.name] = Child(service, self._spawn(service), [])
+            self.children[service.name] = self._child(service)
         for service in together:
             self._await(self.children[service.name])
+
+    def _child(self, service: services.Service, restarts: Sequence[float] = ()) -> Child:
+        log = self.state.logs / f"{service.name}.log"
+        begins = log.stat().st_size if log.exists() else 0
+        return Child(service, self._spawn(service), [*restarts], begins)
 
     def _spawn(self, service: services.Service) -> subprocess.Popen:
         mine = {k: v for k, v in os.environ.items() if k not in ("JUPYTERHUB_API_TOKEN", "AWS_PROFILE")}
@@ -170,17 +177,25 @@ class Supervisor:
             )
 
     def _await(self, child: Child) -> None:
+        """Wait until the service answers on each of its ports. Raises PortTaken where another program does."""
+        name, log = child.service.name, self._log(child)
         deadline = time.monotonic() + child.service.patience
-        while not services.answers(child.service.health):
-            if child.process.poll() is not None:
-                raise PlatformError(
-                    f"{child.service.name} ended at once (exit {child.process.returncode}): {last_line(self._log(child))}. Whole log: {self._log(child)}"
-                )
-            if time.monotonic() > deadline:
-                raise PlatformError(
-                    f"{child.service.name} did not answer within {child.service.patience:.0f} s; see {self._log(child)}"
-                )
-            time.sleep(0.2)
+        for port, door in child.service.doors.items():
+            while not services.answers(door):
+                ended = child.process.poll()
+                if ended is None and time.monotonic() < deadline:
+                    time.sleep(0.2)
+                    continue
+                if port_taken(log, child.begins):
+                    raise PortTaken(
+                        f"{name}: a port was taken by another program while it started; try again. Whole log: {log}"
+                    )
+                if ended is None:
+                    raise PlatformError(f"{name} did not answer within {child.service.patience:.0f} s; see {log}")
+                raise PlatformError(f"{name} ended at once (exit {ended}): {last_line(log)}. Whole log: {log}")
+            # Two hubs started at the same moment can choose the same port, and then the other one's service answers.
+            if not listens(port, marked(self.hub_id)):
+                raise PortTaken(f"{name}: port {port} was taken by another program while it started; try again")
 
     def _log(self, child: Child) -> Path:
         return self.state.logs / f"{child.service.name}.log"
@@ -261,7 +276,7 @@ class Supervisor:
         self.tell(f"{name} died (exit {child.process.returncode}); starting it again")
         end_group(child.process.pid, grace=2.0)
         time.sleep(min(2.0 ** len(child.restarts) / 4, 5.0))
-        child.process = self._spawn(child.service)
+        child = self.children[name] = self._child(child.service, child.restarts)
         with contextlib.suppress(PlatformError):
             self._await(child)
 
@@ -284,6 +299,13 @@ class Supervisor:
         self.children.clear()
         end_marked(self.hub_id)
         remove_runtime(self.state)
+
+
+def port_taken(log: Path, begins: int) -> bool:
+    """Whether a service says in its log, from the byte `begins` on, that a port of its was in use."""
+    with open(log, "rb") as file:
+        file.seek(begins)
+        return b"address already in use" in file.read().lower()
 
 
 def last_line(path: Path) -> str:
@@ -320,9 +342,9 @@ def marked(hub_id: str) -> list[psutil.Process]:
     return found
 
 
-def listens(port: int, hub_id: str) -> bool:
-    """Whether a process of this hub is the one that listens on `port`."""
-    for process in marked(hub_id):
+def listens(port: int, processes: Iterable[psutil.Process]) -> bool:
+    """Whether one of `processes` is what listens on `port`."""
+    for process in processes:
         with contextlib.suppress(psutil.Error):
             for connection in process.net_connections("inet"):
                 if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:

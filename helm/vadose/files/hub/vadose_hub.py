@@ -121,17 +121,17 @@ class ServerPorts:
     A free port that the system names is free until its server binds it, seconds later: by then another server of a class, or
     any connection, has it. The second server dies, the hub takes the answer of the first for a sign of life, and one user's
     requests go to the other's server, which knows no such page. So no port is named twice, and none lies where the system
-    picks (32768 and up).
+    picks (32768 and up). The hub's own ports are `kept`: one of a service that was killed looks free until it is back.
     """
 
-    def __init__(self, span=range(20_000, 32_768)):
-        self.span, self.given = span, {}
+    def __init__(self, span=range(20_000, 32_768), kept=()):
+        self.span, self.kept, self.given = span, frozenset(kept), {}
         self.at = random.randrange(len(span))  # two hubs on one machine begin apart
 
     def of(self, server):
         if server in self.given and self._free(self.given[server]):
             return self.given[server]
-        taken = set(self.given.values())
+        taken = self.kept.union(self.given.values())
         for _ in self.span:
             self.at = (self.at + 1) % len(self.span)
             port = self.span[self.at]
@@ -198,7 +198,7 @@ def configure_local(c, settings):
         c.JupyterHub.spawner_class = "jupyterhub.spawner.SimpleLocalProcessSpawner"
         c.SimpleLocalProcessSpawner.home_dir_template = str(state / "home" / "{username}")
 
-    server_ports = ServerPorts()
+    server_ports = ServerPorts(kept=ports.values())
 
     def prepare(spawner):
         spawner.port = server_ports.of((spawner.user.name, spawner.name))
