@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dask
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vadose.benchmark import scores as s
+from vadose.benchmark import state
 from vadose.benchmark.cells import Cells, meet
 from vadose.benchmark.compare import baseline, pair, score, table
 from vadose.benchmark.state import combine, common_months, measure
@@ -129,11 +131,11 @@ def test_the_one_pass_state_gives_what_plain_numpy_gives():
     a, b = record(seed=1), record(seed=2) + 0.03
     b.attrs = a.attrs
     cells = meet(a, b)
-    state = measure(a, b, cells, common_months(a, b))
+    got = measure(a, b, cells, common_months(a, b))
     bias, spread, crmse = plain(a, b)
-    np.testing.assert_allclose(state.mean(1) - state.mean(0), bias.ravel(), rtol=1e-12)
-    np.testing.assert_allclose(state.crms(0), spread.ravel(), rtol=1e-10)
-    np.testing.assert_allclose(state.crmse(), crmse.ravel(), rtol=1e-10)
+    np.testing.assert_allclose(got.mean(1) - got.mean(0), bias.ravel(), rtol=1e-12)
+    np.testing.assert_allclose(got.crms(0), spread.ravel(), rtol=1e-10)
+    np.testing.assert_allclose(got.crmse(), crmse.ravel(), rtol=1e-10)
 
 
 def test_scores_do_not_depend_on_chunks_and_lazy_input_gives_the_same():
@@ -141,6 +143,40 @@ def test_scores_do_not_depend_on_chunks_and_lazy_input_gives_the_same():
     one = score(a, b, scheme="vadose")
     two = score(a.chunk(time=5, lat=2), b.chunk(time=7), scheme="vadose")
     pd.testing.assert_frame_equal(one, two)
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_one_thread_or_many_give_the_same_to_the_last_digit(monkeypatch, gaps):
+    """Slabs of 5 cells of 24 by threads, the next block read meanwhile; months of a cell, cells of a month and one cell are missing."""
+    monkeypatch.setattr(state, "SLAB", 5)
+    monkeypatch.setattr(state, "CPU_COUNT", 3)
+    monkeypatch.setattr(state, "BLOCK_VALUES", 24 * 7)
+    a, b = record(seed=1), record(seed=2)
+    if gaps:
+        a[3:9, 1, 2] = b[20, :2] = b[:, 3, 3] = np.nan
+    cells, axis = meet(a, b), common_months(a, b)
+    a, b = a.chunk(time=6), b.chunk(time=4)
+    with dask.config.set(scheduler="synchronous"):
+        one = measure(a, b, cells, axis, error=0 * a + 0.01, extremes=True)
+    many = measure(a, b, cells, axis, error=0 * a + 0.01, extremes=True)
+    for name in ("weight", "cycle", "within", "low", "high", "n", "error", "seen"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(many, name), err_msg=name)
+    assert np.isfinite(one.total).sum() == 24 - gaps
+
+
+def test_a_read_that_fails_in_a_later_block_is_not_lost(monkeypatch):
+    monkeypatch.setattr(state, "CPU_COUNT", 2)
+    monkeypatch.setattr(state, "BLOCK_VALUES", 24 * 6)
+    a, b = record(seed=1).chunk(time=6), record(seed=2)
+
+    def torn(block, block_info):
+        if block_info[0]["array-location"][0][0] == 24:
+            raise OSError("truncated file")
+        return block
+
+    bad = a.copy(data=a.data.map_blocks(torn, dtype=a.dtype, meta=np.empty((0, 0, 0))))
+    with pytest.raises(OSError, match="truncated file"):
+        measure(bad, b, meet(a, b), common_months(a, b))
 
 
 @settings(max_examples=20, deadline=None)
