@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -22,14 +23,23 @@ def execute(source: Path, *, timeout: int = 600):
     """The notebook of `source`, executed in its folder; raises on the first cell that fails."""
     import jupytext
     from nbclient import NotebookClient
+    from traitlets.config import Config
 
     notebook = jupytext.read(source)
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:03d}"
-    NotebookClient(
-        notebook, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": str(source.parent)}}
-    ).execute()
+    with tempfile.TemporaryDirectory(prefix="kernel-") as sockets:
+        # Sockets of its own: a kernel's five ports would be chosen seconds before it takes them, and the clusters of another
+        # notebook beside it may have one by then.
+        own = Config({"KernelManager": {"transport": "ipc", "connection_file": f"{sockets}/kernel.json"}})
+        NotebookClient(
+            notebook,
+            timeout=timeout,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(source.parent)}},
+            config=own,
+        ).execute()
     for cell in notebook.cells:
         cell.get("metadata", {}).pop("execution", None)
         if "outputs" in cell:
