@@ -60,8 +60,10 @@ def surroundings(place: Place) -> list[Finding]:
         return [Finding("place", GOOD, f"a hub, {image}")]
     if kind:
         return [Finding("place", GOOD, "a hub on one machine")]
-    if "VADOSE_FILES" in env or Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
+    if "VADOSE_FILES" in env:
         return [Finding("place", GOOD, "the image, without a hub")]
+    if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
+        return [Finding("place", GOOD, "a container, without a hub")]
     return [Finding("place", GOOD, "a machine of one's own")]
 
 

@@ -35,7 +35,7 @@ for _each in (find.listing, find.search, find.show):
     command.add_command(_each)
 
 
-@command.command()
+@command.command(short_help="Write the catalog of all known data sets.")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--only", "ids", multiple=True, help="Only this data set; may be given again.")
 def write(folder: Path, ids: tuple[str, ...]) -> None:
@@ -46,7 +46,7 @@ def write(folder: Path, ids: tuple[str, ...]) -> None:
     click.echo(f"{len(done)} collections in {folder}")
 
 
-@command.command()
+@command.command(short_help="Describe your own files.")
 @click.argument("identifier")
 @click.argument("source")
 @FOLDER
@@ -62,13 +62,14 @@ def write(folder: Path, ids: tuple[str, ...]) -> None:
     default="netcdf4",
     show_default=True,
     type=click.Choice(["hdf5", "netcdf4", "netcdf3", "grib", "tiff", "zarr"]),
+    help="What the files are; netCDF-4 with time, lat and lon needs nothing else.",
 )
 @click.option(
     "--time-pattern",
     default=None,
     help="Expression whose first group is the time in a file's name; without it files have a time variable.",
 )
-@click.option("--time-format", default="%Y%m%d", show_default=True)
+@click.option("--time-format", default="%Y%m%d", show_default=True, help="How the time is written in the name.")
 @click.option("--dims", default=None, help="Names of unnamed dimensions, such as y,x.")
 @click.option("--grid", default=None, help="EASE-Grid 2.0 of the rows and columns: M36, M09 ...")
 @click.option("--bbox", default="-180,-90,180,90", show_default=True, help="west,south,east,north")
@@ -170,10 +171,16 @@ def diff(identifier: str, folder: Path) -> None:
     sys.exit(1 if found.any else 0)
 
 
-@command.command()
+@command.command(short_help="Check an index against its files.")
 @click.argument("identifier", required=False)
 @FOLDER
-@click.option("--level", type=click.Choice(["fast", "sample", "full"]), default="sample", show_default=True)
+@click.option(
+    "--level",
+    type=click.Choice(["fast", "sample", "full"]),
+    default="sample",
+    show_default=True,
+    help="fast: documents and references; sample: and chunks drawn at random; full: and one of every file.",
+)
 def validate(identifier: str | None, folder: Path, level: Any) -> None:
     """Check a built collection against its files, or (without IDENTIFIER) the documents of the whole catalog."""
     from vadose.access import quality, validation
@@ -185,7 +192,7 @@ def validate(identifier: str | None, folder: Path, level: Any) -> None:
     sys.exit(1 if found else 0)
 
 
-@command.command()
+@command.command(short_help="Copy an index to a bucket or folder.")
 @click.argument("identifier")
 @click.argument("target")
 @FOLDER
@@ -209,7 +216,7 @@ def rollback(identifier: str, folder: Path, tag: str | None) -> None:
     )
 
 
-@command.command()
+@command.command(short_help="Make a copy that is fast for long records.")
 @click.argument("identifier")
 @FOLDER
 @click.option(

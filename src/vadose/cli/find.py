@@ -106,7 +106,7 @@ def _tell(place: Catalog, ids: list[str], as_json: bool) -> None:
     click.echo("more of one: vadose catalog show ID", err=True)
 
 
-@click.command(name="list")
+@click.command(name="list", short_help="All data sets that vadose knows.")
 @PLACE
 @JSON
 def listing(place: str, as_json: bool) -> None:
@@ -115,7 +115,7 @@ def listing(place: str, as_json: bool) -> None:
     _tell(found, sorted(found.collections), as_json)
 
 
-@click.command()
+@click.command(short_help="Data sets by words, variable, time and region.")
 @click.argument("words", nargs=-1)
 @click.option("--variable", default=None, help="Only those that hold it: soil_moisture, snow_amount ...")
 @click.option("--time", default=None, help="Only those that have it: 2017, 2017-05, 2010-01-01/2019-12-31.")
@@ -142,7 +142,7 @@ def search(
     sys.exit(0 if ids else 1)
 
 
-@click.command()
+@click.command(short_help="All that is known of one data set.")
 @click.argument("identifier")
 @PLACE
 @JSON

@@ -190,7 +190,7 @@ def _show(state, record: dict[str, Any]) -> None:
     click.echo(f"  logs      {state.logs}\n")
 
 
-@command.command()
+@command.command(short_help="Address, users, passwords, what answers.")
 @STATE
 @click.option("--json", "as_json", is_flag=True, help="For programs; without passwords.")
 def status(state_dir: Path | None, as_json: bool) -> None:
@@ -214,7 +214,7 @@ def status(state_dir: Path | None, as_json: bool) -> None:
         click.echo(f"  {name:9s} {'answers' if answers else 'does NOT answer; see vadose hub logs ' + name}")
 
 
-@command.command()
+@command.command(short_help="Stop the hub and all it started.")
 @STATE
 def stop(state_dir: Path | None) -> None:
     """Stop the hub and every process it started, clusters included, also while it starts."""
@@ -252,7 +252,7 @@ def _alive(process: Any) -> bool:
     return False
 
 
-@command.command()
+@command.command(short_help="Show the log of a service, or of all.")
 @click.argument("name", required=False)
 @click.option("-f", "--follow", is_flag=True, help="Stay and show new lines.")
 @click.option("-n", "--lines", default=50, show_default=True, help="Lines from the end.")

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from vadose.archive.profile import Issue
 
 
 @click.group()
@@ -14,7 +18,7 @@ def command() -> None:
     """Hold metadata against the profile vadose-sm-1.0, and convert between ISMN, ESS-DIVE and CF."""
 
 
-@command.command()
+@command.command(short_help="What is missing or wrong, and what to write instead.")
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def check(files: tuple[Path, ...], as_json: bool) -> None:
@@ -30,12 +34,23 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
             {"file": str(path), "kind": kind(path), "score": found.score, "issues": [vars(i) for i in found.issues]}
         )
         if not as_json:
-            for issue in found.issues:
-                click.echo(f"{issue.level:5s} {issue.rule}  {issue.path}: {issue.message}")
+            for line in _told(found.issues):
+                click.echo(line)
             click.echo(f"{path} ({kind(path)}): {found.score:.0%} of what is required, {len(found.errors)} to mend")
     if as_json:
         click.echo(json.dumps(rows, default=str))
     sys.exit(1 if bad else 0)
+
+
+def _told(issues: tuple[Issue, ...]) -> list[str]:
+    """One line a finding, what must be mended first; what is the same of many sensors or sites is said once."""
+    same: dict[tuple[str, str, str], list[str]] = {}
+    for issue in sorted(issues, key=lambda i: ("error", "warn", "info").index(i.level)):
+        same.setdefault((issue.level, issue.rule, issue.message), []).append(issue.path)
+    return [
+        f"{level:5s} {rule}  {paths[0]}{f' and {len(paths) - 1} more like it' if len(paths) > 1 else ''}: {message}"
+        for (level, rule, message), paths in same.items()
+    ]
 
 
 @command.command()
@@ -51,7 +66,7 @@ def template() -> None:
             click.echo(f"{lead}{rule.field}:  # {'' if rule.required else '(recommended) '}{rule.expected}")
 
 
-@command.command()
+@command.command(short_help="What files say of themselves, as a record.")
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 def extract(source: Path) -> None:
     """What a file, folder or release says of itself, as a record to complete."""
@@ -70,7 +85,7 @@ def schema() -> None:
     click.echo(json.dumps(json_schema(), indent=2))
 
 
-@command.command()
+@command.command(short_help="Write a series in another format.")
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--to", "form", type=click.Choice(["cf", "ismn", "essdive"]), required=True, help="The format of TARGET.")

@@ -32,7 +32,7 @@ def command() -> None:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder with design_table.csv, variables_metadata.csv, qaqc_table.csv, timezones.csv.",
 )
-@click.option("--workers", default=2, show_default=True)
+@click.option("--workers", default=2, show_default=True, help="Processes of a run; 0: this one alone.")
 def init(root: Path, inputs: tuple[str, ...], design: Path, workers: int) -> None:
     """Make ROOT a stream. Its tables are checked first; run it with `vadose stream run ROOT`."""
     from vadose import stream
@@ -134,7 +134,13 @@ def status(root: Path) -> None:
 
 @command.command()
 @ROOT
-@click.option("--level", type=click.Choice(["L0", "L1", "L2"]), default="L1", show_default=True)
+@click.option(
+    "--level",
+    type=click.Choice(["L0", "L1", "L2"]),
+    default="L1",
+    show_default=True,
+    help="L0: as logged; L1: calibrated and flagged; L2: means.",
+)
 @click.option("--version", required=True, help="v<major>-<minor>, e.g. v1-0.")
 @click.option(
     "--form",
@@ -157,11 +163,11 @@ def release(root: Path, level: str, version: str, form: str, step: str) -> None:
     click.echo(str(make(root, level, version, form=form, step=step)))
 
 
-@command.command()
+@command.command(short_help="Write logger files of a made-up network.")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--observations", default=1_000_000, show_default=True)
-@click.option("--days", default=365, show_default=True)
-@click.option("--seed", default=0, show_default=True)
+@click.option("--observations", default=1_000_000, show_default=True, help="Values; whole loggers are written.")
+@click.option("--days", default=365, show_default=True, help="Length of the record.")
+@click.option("--seed", default=0, show_default=True, help="The same seed gives the same files.")
 def generate(folder: Path, observations: int, days: int, seed: int) -> None:
     """Write logger files of a made-up network, with faults listed in truth.json, into FOLDER."""
     from vadose import stream
@@ -170,7 +176,7 @@ def generate(folder: Path, observations: int, days: int, seed: int) -> None:
     click.echo(f"{truth['files']} files, {truth['values']:,} values, {len(truth['faults'])} planted faults in {folder}")
 
 
-@command.group()
+@command.group(short_help="Observations of citizen scientists.")
 def citizen() -> None:
     """Observations of citizen scientists: template, checks, decisions, publication."""
 
@@ -210,7 +216,7 @@ def submit(file: Path, into: Path | None) -> None:
 FILE = click.Path(exists=True, path_type=Path)
 
 
-@citizen.command()
+@citizen.command(short_help="What observations are held against.")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--land", type=FILE, help="Where land is: variable land (lat, lon). A sample from the sea is refused.")
 @click.option("--reference", type=FILE, help="What is usual: soil_moisture (time, lat, lon, maybe depth) of a product.")
@@ -253,12 +259,12 @@ def review(folder: Path) -> None:
     click.echo(", ".join(f"{sum(r.state == s for r in rows)} {s}" for s in ("accepted", "waiting", "rejected")))
 
 
-@citizen.command()
+@citizen.command(short_help="Accept or reject an observation.")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("identity")
 @click.argument("state", type=click.Choice(["accepted", "rejected", "waiting"]))
 @click.option("--by", required=True, help="Who decides.")
-@click.option("--why", required=True)
+@click.option("--why", required=True, help="The reason, for the log.")
 def decide(folder: Path, identity: str, state: str, by: str, why: str) -> None:
     """Accept or reject an observation; every decision stays in the log."""
     from vadose.stream.moderation import decide as write
@@ -267,7 +273,7 @@ def decide(folder: Path, identity: str, state: str, by: str, why: str) -> None:
     click.echo(f"{identity} is {state}")
 
 
-@citizen.command()
+@citizen.command(short_help="What is accepted, as CSV without names.")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def publish(folder: Path) -> None:
     """What is accepted as CSV: places rounded to 0.01 degrees, no notes, no names."""

@@ -12,7 +12,7 @@ def command() -> None:
     """A class on the hub: nodes, quotas, cost; links; what to do when it is over."""
 
 
-@command.command()
+@command.command(short_help="How many nodes, which quotas, what it costs.")
 @click.option("--users", required=True, type=click.IntRange(min=1), help="Learners.")
 @click.option("--hours", required=True, type=click.FloatRange(min=0, min_open=True), help="Length of the class.")
 @click.option("--memory", default=6.5, show_default=True, help="GiB a learner.")
@@ -78,11 +78,11 @@ def plan(users: int, hours: float, memory: float, instance: str, dask: float, da
         click.echo(f"  written      {write / 'class.yaml'}, {write / 'class.tfvars'}")
 
 
-@command.command()
+@command.command(short_help="A link that logs learners in and opens a notebook.")
 @click.argument("hub")
 @click.argument("repository")
 @click.argument("path", default="")
-@click.option("--branch", default="main", show_default=True)
+@click.option("--branch", default="main", show_default=True, help="Branch of the repository.")
 def link(hub: str, repository: str, path: str, branch: str) -> None:
     """A link for learners: logs in, brings REPOSITORY, opens PATH in Lab.
 
