@@ -7,11 +7,12 @@ the assimilation is vadose's own design, since that of version 2 is not publishe
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import xarray as xr
 
-from vadose import cf
+from vadose import cf, units
 from vadose.assimilate import operators
 from vadose.assimilate.cycle import run
 from vadose.assimilate.innovations import diagnose
@@ -39,7 +40,7 @@ def root_zone(
     surface : `soil_moisture` (time, ...) and `soil_moisture_standard_error` as `vadose.learn.predict_map` gives them, on the
         days with a map. Values flagged outside the area of applicability are not used.
     forcing : `precipitation_flux` and `potential_evaporation_flux` (time, ...) on the same cells; `soil_temperature` (surface,
-        K) if there, freezes the model below 273.15 K.
+        any unit of temperature) if there, freezes the model below 273.15 K.
     soil : bucket parameters as fields, for example from `vadose.physics.pedotransfer.saxton_rawls`.
     root : the same as `surface` for the root layer (0.05 to 1 m), where a model for it exists.
     scale : "cdf", "mean_std" or "anomaly" brings the map to the bucket's open loop first (see `operators.to_model`), fitted on
@@ -57,7 +58,7 @@ def root_zone(
     parameters = {str(n): soil[n] for n in soil.data_vars}
     frozen = None
     if "soil_temperature" in forcing:
-        frozen = forcing.soil_temperature < 273.15
+        frozen = units.convert(forcing.soil_temperature, "K") < 273.15
     layers = [_usable(surface, floor)] + ([_usable(root, floor)] if root is not None else [])
     if scale is not None:
         free = run(forcing.precipitation_flux, forcing.potential_evaporation_flux, method="open_loop", depths=depths, frozen=frozen,
@@ -80,10 +81,8 @@ def root_zone(
         if len(layers) > 1
         else layers[0][1]
     )
-    time = forcing.precipitation_flux.time
     out = run(
-        forcing.precipitation_flux, forcing.potential_evaporation_flux, cf.describe(values.reindex(time=time), "soil_moisture"),
-        errors.reindex(time=time), depths=depths, frozen=frozen, **{**options, **parameters},
+        forcing.precipitation_flux, forcing.potential_evaporation_flux, cf.describe(values, "soil_moisture"), errors, depths=depths, frozen=frozen, **{**options, **parameters},
     )  # fmt: skip
     checks = diagnose(out.innovation.isel(observation=0), out.innovation_standard_error.isel(observation=0))
     return cf.provenance(
@@ -92,12 +91,12 @@ def root_zone(
 
 
 def options_of(options: dict[str, Any]) -> dict[str, Any]:
-    """The options that an open loop shares with the analysis."""
-    return {
-        k: v
-        for k, v in options.items()
-        if k in ("members", "perturbation", "initial", "initial_sd", "parameter_sd", "seed")
-    }
+    """The options that an open loop shares with the analysis; irrigation is what only observations can tell."""
+    shared = ("members", "perturbation", "initial", "initial_sd", "parameter_sd", "seed")
+    out = {k: v for k, v in options.items() if k in shared}
+    if out.get("perturbation") is not None:
+        out["perturbation"] = replace(out["perturbation"], irrigation_chance=0.0)
+    return out
 
 
 def _usable(predicted: xr.Dataset, floor: float) -> tuple[xr.DataArray, xr.DataArray]:

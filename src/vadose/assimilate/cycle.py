@@ -6,14 +6,14 @@ units, options, and the Dataset it gives.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from vadose import cf, units
-from vadose.assimilate import cell, field, kernel, spread
+from vadose.assimilate import cell, field, inputs, kernel, spread
 from vadose.assimilate.inflation import Adaptive, Relax
 from vadose.assimilate.localization import Neighbors, grid_of, weights
 from vadose.errors import DimensionError, TimeAxisError, VadoseInputError, unknown_name
@@ -42,6 +42,17 @@ class Perturbation:
     irrigation_mean: float = 25.0  # mm
     bias_sd: float = 0.0  # m3 m-3, of observation 1 at the start: above 0 the bias is estimated
     bias_drift: float = 0.0  # m3 m-3 d-1/2
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not isinstance(value, int | float | np.number) or not 0 <= value < np.inf:
+                raise VadoseInputError(f"{name} of a Perturbation must be a number of 0 or more, got {value!r}")
+            if value > 1 and name.endswith("_chance"):
+                raise VadoseInputError(f"{name} is a chance a day, 0 to 1; got {value}")
+        if self.rain_memory >= 1:
+            raise VadoseInputError(
+                f"rain_memory is a correlation from day to day, 0 to below 1; got {self.rain_memory}"
+            )
 
 
 def run(
@@ -112,8 +123,17 @@ def run(
     """
     if method not in METHODS:
         raise unknown_name("filter", method, METHODS)
-    if members < 2:
-        raise VadoseInputError(f"an ensemble needs at least 2 members, got {members}")
+    inputs.numbers(
+        members=members, lag=lag, operator=operator, initial=initial, initial_sd=initial_sd, parameter_sd=parameter_sd,
+        jitter=jitter, depths=depths,
+    )  # fmt: skip
+    perturbation = perturbation or Perturbation()
+    if not isinstance(perturbation, Perturbation):
+        raise VadoseInputError(f"perturbation must be an assimilate.Perturbation(...), got {perturbation!r}")
+    if (irrigated is not None) != (perturbation.irrigation_chance > 0):
+        raise VadoseInputError(
+            "irrigation is an unknown forcing where irrigated= says so and with Perturbation(irrigation_chance=...) above 0: pass both or none"
+        )
     rule, numbers = _inflation(inflation, method)
     for array in (precipitation, potential_evaporation):
         cf.check_time(array)
@@ -123,7 +143,10 @@ def run(
         raise TimeAxisError(
             f"precipitation has {rain.sizes['time']} days, potential evaporation {demand.sizes['time']}"
         )
-    rain, demand = xr.align(rain, demand, join="exact")
+    demand = inputs.dated(
+        inputs.placed(demand, rain, "potential evaporation"), rain.time, "potential evaporation", whole=True
+    )
+    inputs.daily(rain, "precipitation")
     like = xr.broadcast(rain, demand)[0].transpose(..., "time")
     grid = None if localization is None else _grid(localization, like, method)
     if grid is not None:
@@ -132,17 +155,17 @@ def run(
     soil = bucket._complete(parameters)
     start = initial if initial is not None else (soil["field_capacity"], soil["field_capacity"])
     pair = [start.isel(depth=k, drop=True) for k in (0, 1)] if isinstance(start, xr.DataArray) else list(start)
-    noise = astuple(perturbation or Perturbation())
+    noise = astuple(perturbation)
     still = like.isel(time=0, drop=True)
-    flags = [_mask(frozen, like), _mask(irrigated, like)]
+    flags = [_mask(frozen, like, "frozen"), _mask(irrigated, like, "irrigated")]
     options = {
         "operator": np.asarray(operator, float), "start_sd": float(initial_sd), "parameter_sd": np.asarray(parameter_sd, float),
         "depths": (depths[0] * 1000.0, depths[1] * 1000.0), "members": members, "method": METHODS[method], "lag": lag,
         "noise": noise, "rule": rule, "inflation": numbers, "jitter": float(jitter), "want": intervals, "near": None,
     }  # fmt: skip
     fields = [
-        v if isinstance(v, xr.DataArray) else xr.full_like(still, float(v))
-        for v in (*pair, *(soil[n] for n in bucket.PARAMETERS))
+        inputs.placed(v, still, n) if isinstance(v, xr.DataArray) else xr.full_like(still, float(v))
+        for n, v in (("initial", pair[0]), ("initial", pair[1]), *((n, soil[n]) for n in bucket.PARAMETERS))
     ]
     arrays = [like, demand, *flags, *seen, *variance, _keys(still, seed), *fields]
     whole: list[str] = []  # dims that the kernel sees whole, besides time
@@ -214,22 +237,23 @@ def _observations(like, observation, standard_error):
                 f"standard_error must be positive, got {standard_error}; use at least {FEWEST_ERROR}"
             )
         standard_error = xr.full_like(values, float(standard_error), dtype=float)
-    elif standard_error.chunks is None and bool((standard_error <= 0).any()):
+    elif "units" in standard_error.attrs:
+        standard_error = units.convert(standard_error, "m3 m-3")
+    if standard_error.chunks is None and bool((standard_error <= 0).any()):
         raise VadoseInputError(f"standard_error must be positive everywhere, found {float(standard_error.min()):g}")
     both = []
-    for array in (values, standard_error):
+    for name, array in (("observation", values), ("standard_error", standard_error)):
+        array = inputs.dated(inputs.placed(array, like, name), like.time, name)
         layers = (
             [array.isel(depth=k, drop=True) for k in range(array.sizes["depth"])] if "depth" in array.dims else [array]
         )
-        layers = [
-            v.reindex(time=like.time) if v.sizes["time"] != like.sizes["time"] else v
-            for v in (a.drop_vars("depth", errors="ignore") for a in layers)
-        ]
-        both.append([*layers, nothing][:2])
+        both.append([*(v.drop_vars("depth", errors="ignore") for v in layers), nothing][:2])
     seen, error = both
     if len(seen) == 2 and "depth" not in values.dims:
         seen, error = [seen[0], nothing], [error[0], nothing]
-    return tuple(seen), tuple(e**2 for e in error)
+    return tuple(seen), tuple(
+        e * abs(e) for e in error
+    )  # keeps the sign, which is looked at where lazy errors are known
 
 
 def _full(array: xr.DataArray, like: xr.DataArray) -> xr.DataArray:
@@ -237,12 +261,11 @@ def _full(array: xr.DataArray, like: xr.DataArray) -> xr.DataArray:
     return array.expand_dims({d: like.sizes[d] for d in like.dims if d not in array.dims}).transpose(*like.dims)
 
 
-def _mask(mask: xr.DataArray | None, like: xr.DataArray) -> xr.DataArray:
-    return (
-        xr.zeros_like(like, dtype=bool)
-        if mask is None
-        else xr.broadcast(mask.astype(bool), like)[0].transpose(*like.dims)
-    )
+def _mask(mask: xr.DataArray | None, like: xr.DataArray, what: str) -> xr.DataArray:
+    if mask is None:
+        return xr.zeros_like(like, dtype=bool)
+    here = inputs.dated(inputs.placed(mask, like, what), like.time, what, whole=True)
+    return xr.broadcast(here.fillna(0).astype(bool), like)[0].transpose(*like.dims)
 
 
 def _keys(still: xr.DataArray, seed: int) -> xr.DataArray:
@@ -302,6 +325,8 @@ def _kernel(
     p, e = wide(rain), wide(demand)
     observed = np.stack([wide(y1), wide(y2)], axis=-1)
     variance = np.stack([wide(r1), wide(r2)], axis=-1)
+    if (variance <= 0).any():
+        raise VadoseInputError("standard_error must be positive everywhere; pass at least 1e-4 m3 m-3")
     observed = np.where(variance > 0, observed, np.nan)
     states = np.full((p.shape[0], days, len(cell.STATES)), np.nan)
     fluxes = np.full((p.shape[0], days, len(cell.FLUXES)), np.nan)

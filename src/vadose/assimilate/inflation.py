@@ -10,6 +10,7 @@ doi:10.1175/MWR-D-11-00276.1 (relaxation to prior spread); Desroziers et al. 200
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -23,8 +24,10 @@ class Relax:
     share: float = 0.7
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.share <= 1.0:
-            raise VadoseInputError(f"share of the forecast's spread that is restored must be 0 to 1, got {self.share}")
+        if not isinstance(self.share, Real) or not 0.0 <= self.share <= 1.0:
+            raise VadoseInputError(
+                f"share of the forecast's spread that is restored must be 0 to 1, got {self.share!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,12 @@ class Adaptive:
     limits: tuple[float, float] = (1.0, 3.0)
 
     def __post_init__(self) -> None:
-        low, high = self.limits
-        if not self.memory >= 2:
-            raise VadoseInputError(f"memory must be 2 observations or more, got {self.memory}; 10 to 100 are usual")
-        if not 0 < low <= high:
-            raise VadoseInputError(f"limits of the factor must be positive and in order, got {self.limits}")
+        if not isinstance(self.memory, Real) or not 2 <= self.memory < np.inf:
+            raise VadoseInputError(f"memory must be 2 observations or more, got {self.memory!r}; 10 to 100 are usual")
+        if np.shape(self.limits) != (2,) or not 0 < self.limits[0] <= self.limits[1] < np.inf:
+            raise VadoseInputError(
+                f"limits of the factor are two positive numbers in order, (1, 3); got {self.limits!r}"
+            )
 
 
 def multiply(ensemble: np.ndarray, factor: float = 1.02) -> np.ndarray:

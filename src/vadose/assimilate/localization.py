@@ -8,6 +8,7 @@ Gaspari and Cohn 1999, doi:10.1002/qj.49712555417; Hunt et al. 2007, doi:10.1016
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 import xarray as xr
@@ -38,12 +39,14 @@ class Neighbors:
     correlation: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.radius > 0:
-            raise VadoseInputError(f"radius must be positive, got {self.radius}; it is a distance in m")
-        if not (isinstance(self.cells, int) and self.cells >= 1):
-            raise VadoseInputError(f"cells must be a whole number of 1 or more, got {self.cells}")
-        if self.correlation is not None and not self.correlation >= 0:
-            raise VadoseInputError(f"correlation must be a length of 0 m or more, got {self.correlation}")
+        if not isinstance(self.radius, Real) or not 0 < self.radius < np.inf:
+            raise VadoseInputError(f"radius must be a positive number, got {self.radius!r}; it is a distance in m")
+        if not isinstance(self.cells, Integral) or self.cells < 1:
+            raise VadoseInputError(f"cells must be a whole number of 1 or more, got {self.cells!r}")
+        if self.correlation is not None and (
+            not isinstance(self.correlation, Real) or not 0 <= self.correlation < np.inf
+        ):
+            raise VadoseInputError(f"correlation must be a length of 0 m or more, got {self.correlation!r}")
 
 
 def grid_of(like: xr.DataArray) -> tuple[str, str]:
