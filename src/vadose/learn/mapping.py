@@ -75,7 +75,7 @@ def predict_map(model: Model, predictors: xr.Dataset, *, parts: tuple[str, ...] 
     fields = model.check(predictors)
     names = _names(model, parts)
     keys = tuple(names)
-    arrays = [fields[n] for n in model.predictors]
+    arrays: list[Any] = [fields[n] for n in model.predictors]
     if any(a.chunks is not None for a in arrays):
         arrays = list(xr.unify_chunks(*arrays))
     stacked = xr.apply_ufunc(
