@@ -62,7 +62,8 @@ def faithful_handler() -> type:
             request = self._get_proxy_request(target)
             request.decompress_response = False
             request.request_timeout = 30 * 86400.0
-            code, headers = 0, []
+            code = 0
+            headers: list[tuple[str, str]] = []
 
             def head(line):
                 nonlocal code

@@ -31,8 +31,9 @@ class Service:
     command: list[str]
     doors: dict[int, str]  # port -> address that answers when the service is up, for each port that must be its own
     environment: dict[str, str] = field(default_factory=dict)
-    patience: float = 60.0  # seconds until it must answer
+    patience: float = 120.0  # seconds until it must answer; one that ended is not waited for
     grace: float = 10.0  # seconds between SIGTERM and SIGKILL
+    inner: tuple[int, ...] = ()  # ports that processes of its own listen on, besides those of the doors
 
     @property
     def health(self) -> str:
@@ -98,7 +99,7 @@ def object_store(state: State, ports: dict[str, int]) -> Service:
         "-s3", f"-s3.port={ports['s3']}", "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={config}", "-volume.max=200", "-master.volumeSizeLimitMB=256", "-master.telemetry=false",
     ]  # fmt: skip
     # It takes half a minute to stop by itself and loses nothing when killed: data is on disk before a PUT is answered.
-    return Service("store", command, {ports["s3"]: f"http://127.0.0.1:{ports['s3']}/"}, grace=3.0, patience=90.0)
+    return Service("store", command, {ports["s3"]: f"http://127.0.0.1:{ports['s3']}/"}, grace=3.0)
 
 
 def catalog_service(state: State, ports: dict[str, int]) -> Service:
@@ -215,7 +216,7 @@ def jupyterhub(
         # The hub starts the gateway, and is of little use before it answers.
         ports["gateway"]: f"{public}/services/dask-gateway/api/health",
     }
-    return Service("hub", command, doors, environment, patience=180.0)
+    return Service("hub", command, doors, environment, patience=240.0, inner=(ports["proxy"], ports["gateway_api"]))
 
 
 def runtime_folder() -> Path:

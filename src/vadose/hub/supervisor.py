@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -275,6 +275,7 @@ class Supervisor:
         child.restarts.append(now)
         self.tell(f"{name} died (exit {child.process.returncode}); starting it again")
         end_group(child.process.pid, grace=2.0)
+        end_listeners([*child.service.doors, *child.service.inner], self.hub_id)
         time.sleep(min(2.0 ** len(child.restarts) / 4, 5.0))
         child = self.children[name] = self._child(child.service, child.restarts)
         with contextlib.suppress(PlatformError):
@@ -350,6 +351,16 @@ def listens(port: int, processes: Iterable[psutil.Process]) -> bool:
                 if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
                     return True
     return False
+
+
+def end_listeners(ports: Collection[int], hub_id: str) -> None:
+    """End this hub's processes that listen on `ports`: the gateway of a JupyterHub that was killed would stay beside the next one's,
+    with the port and the same clusters. Killed, not asked: asked, it would stop those."""
+    holders = [p for p in marked(hub_id) if any(listens(port, [p]) for port in ports)]
+    for process in holders:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(holders, timeout=5.0)
 
 
 def end_marked(hub_id: str) -> int:
