@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -75,21 +74,20 @@ def unpacked(image: str) -> tuple[int, str]:
     return sum(folders.values()), "\n".join(f"{size / 1e6:8.1f} MB  {folder}" for folder, size in largest)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @contextlib.contextmanager
 def running(options: str, image: str, command: str = ""):
     """A container in the background, gone at the end; gives its name."""
     name = f"vadose-test-{os.getpid()}-{time.monotonic_ns()}"
-    shell(f"$engine run -d --name {name} {options} {image} {command}")
     try:
+        shell(f"$engine run -d --name {name} {options} {image} {command}")
         yield name
     finally:
         shell(f"$engine rm -f -t 20 {name}", check=False)
+
+
+def published(name: str, port: int) -> str:
+    """The address on this machine of a container's port; podman chooses it and takes it at once (`-p 127.0.0.1::8888`)."""
+    return "http://" + shell(f"$engine port {name} {port}").stdout.strip()
 
 
 def answer(url: str, name: str, *, patience: float = 90) -> requests.Response:
@@ -97,7 +95,7 @@ def answer(url: str, name: str, *, patience: float = 90) -> requests.Response:
     session.trust_env = False
     deadline = time.monotonic() + patience
     while True:
-        with contextlib.suppress(requests.ConnectionError):
+        with contextlib.suppress(requests.ConnectionError, requests.Timeout):
             return session.get(url, timeout=10)
         log = shell(f"$engine logs {name} 2>&1 | tail -30", check=False).stdout
         assert time.monotonic() < deadline, f"{url} did not answer\n{log}"
@@ -133,14 +131,13 @@ def test_notebook_image_passes_its_own_tests_without_a_network(notebook):
 
 
 def test_lab_answers_on_loopback_with_a_token_only(notebook):
-    port = free_port()
-    with running(f"-p 127.0.0.1:{port}:8888 -e JUPYTER_TOKEN=known-here", notebook) as name:
-        url = f"http://127.0.0.1:{port}"
+    with running("-p 127.0.0.1::8888 -e JUPYTER_TOKEN=known-here", notebook) as name:
+        url = published(name, 8888)
         assert answer(f"{url}/api", name).ok
-        assert requests.get(f"{url}/api/contents/notebooks", timeout=20).status_code == 403
-        held = requests.get(f"{url}/api/contents/notebooks", params={"token": "known-here"}, timeout=20).json()
+        assert requests.get(f"{url}/api/contents/notebooks", timeout=60).status_code == 403
+        held = requests.get(f"{url}/api/contents/notebooks", params={"token": "known-here"}, timeout=60).json()
         assert "00-start" in [entry["name"] for entry in held["content"]]
-        page = requests.get(f"{url}/lab", params={"token": "known-here"}, timeout=30)
+        page = requests.get(f"{url}/lab", params={"token": "known-here"}, timeout=60)
         assert page.ok
         assert "jupyter-config-data" in page.text
 
@@ -154,11 +151,10 @@ def test_lab_answers_on_loopback_with_a_token_only(notebook):
     ],
 )
 def test_lab_starts_where_nothing_can_be_saved(notebook, options):
-    port = free_port()
-    with running(f"{options} -e JUPYTER_TOKEN=known-here -p 127.0.0.1:{port}:8888", notebook) as name:
-        url = f"http://127.0.0.1:{port}"
+    with running(f"{options} -e JUPYTER_TOKEN=known-here -p 127.0.0.1::8888", notebook) as name:
+        url = published(name, 8888)
         assert answer(f"{url}/api", name).ok
-        assert requests.get(f"{url}/lab", params={"token": "known-here"}, timeout=30).ok
+        assert requests.get(f"{url}/lab", params={"token": "known-here"}, timeout=60).ok
         assert "full or read-only" in shell(f"$engine logs {name} 2>&1").stdout
 
 
@@ -167,21 +163,20 @@ def test_compose_gives_the_whole_hub(notebook):
     service = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["hub"]
     known = {"image", "command", "ports", "volumes", "init", "stop_grace_period", "security_opt", "cap_drop"}
     assert set(service) == known, "an option that this test does not pass on"
-    port, volume = free_port(), f"vadose-test-{os.getpid()}"
-    published = service["ports"][0].replace("${VADOSE_PORT:-8000}", str(port))
-    assert published == f"127.0.0.1:{port}:8000"
+    volume = f"vadose-test-{os.getpid()}"
+    assert service["ports"] == ["127.0.0.1:${VADOSE_PORT:-8000}:8000"]
     # podman's --init is a program of Debian's package catatonit; Docker's engine brings its own.
     assert service["init"] is True
     init = "--init " if Path("/usr/libexec/podman/catatonit").exists() else ""
     options = (
-        f"{init}-p {published} -v {volume}:{service['volumes'][0].split(':')[1]} "
+        f"{init}-p 127.0.0.1::8000 -v {volume}:{service['volumes'][0].split(':')[1]} "
         + " ".join(f"--security-opt {o}" for o in service["security_opt"])
         + " "
         + " ".join(f"--cap-drop {c}" for c in service["cap_drop"])
     )
     try:
         with running(options, notebook, " ".join(service["command"])) as name:
-            url = f"http://127.0.0.1:{port}"
+            url = published(name, 8000)
             deadline = time.monotonic() + 400
             while True:
                 with contextlib.suppress(requests.RequestException):
@@ -190,7 +185,7 @@ def test_compose_gives_the_whole_hub(notebook):
                 log = shell(f"$engine logs {name} 2>&1 | tail -30", check=False).stdout
                 assert time.monotonic() < deadline, log
                 time.sleep(1)
-            assert "shares one Unix account" in requests.get(f"{url}/hub/login", timeout=20).text
+            assert "shares one Unix account" in requests.get(f"{url}/hub/login", timeout=60).text
             state = service["command"][service["command"].index("--state-dir") + 1]
             said = json.loads(shell(f"$engine exec {name} vadose hub status --json --state-dir {state}").stdout)
             assert all(said["health"].values()), said["health"]

@@ -6,11 +6,8 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -115,35 +112,35 @@ def test_bootstrap_validates(config, tmp_path):
     terraform(folder, "validate", TF_CLI_CONFIG_FILE=config)
 
 
+#: The system names the port when the server takes it: no other program can come in between.
+MOTO = """
+import sys
+from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()
+"""
+
+
 @pytest.fixture
 def aws(tmp_path):
     """A pretended AWS on loopback. moto lives in its own environment: beside s3fs it breaks botocore's pin."""
-    server = os.environ.get("VADOSE_MOTO", str(Path(__file__).parents[2] / ".side" / "moto" / "bin" / "moto_server"))
-    if not Path(server).exists():
+    python = Path(__file__).parents[2] / ".side" / "moto" / "bin" / "python"
+    if not python.exists():
         pytest.skip("moto is not installed: `bash tests/deploy/install` makes its side environment")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     with open(tmp_path / "moto.log", "w") as log:
         process = subprocess.Popen(
-            [server, "-H", "127.0.0.1", "-p", str(port)],
-            stdout=log,
-            stderr=log,
+            [python, "-c", MOTO], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
             env={**os.environ, "MOTO_IAM_LOAD_MANAGED_POLICIES": "true"},
-        )
+        )  # fmt: skip
     try:
-        for _ in range(120):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/moto-api/", timeout=2)
-                break
-            except OSError:
-                time.sleep(0.5)
-        else:
-            pytest.fail("the pretended AWS did not answer in a minute")
-        yield f"http://127.0.0.1:{port}"
+        port = process.stdout.readline()
+        assert port, (tmp_path / "moto.log").read_text()[-2000:]
+        yield f"http://127.0.0.1:{int(port)}"
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def none_of(kind: str, name: str) -> str:

@@ -59,10 +59,10 @@ def served(tmp_path):
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    ready.wait(10)
+    assert ready.wait(60)
     yield f"http://127.0.0.1:{box['port']}/services/citizen", tmp_path
     box["loop"].add_callback(box["loop"].stop)
-    thread.join(5)
+    thread.join(30)
 
 
 def test_a_reading_goes_through_the_form_and_a_forged_one_does_not(served):
@@ -71,14 +71,14 @@ def test_a_reading_goes_through_the_form_and_a_forged_one_does_not(served):
         urllib.request.HTTPCookieProcessor(CookieJar()), urllib.request.ProxyHandler({})
     )
     opener.addheaders = [("X-Who", "ana")]
-    text = opener.open(address + "/", timeout=10).read().decode()
+    text = opener.open(address + "/", timeout=60).read().decode()
     assert "<script" not in text
     token = re.search(r'name="_xsrf" value="([^"]+)"', text).group(1)
 
     def send(**said):
         body = urllib.parse.urlencode({**GIVEN, "_xsrf": token, **said}).encode()
         try:
-            return opener.open(address + "/", body, timeout=10)
+            return opener.open(address + "/", body, timeout=60)
         except urllib.error.HTTPError as error:
             return error
 
@@ -101,9 +101,9 @@ def test_a_reading_goes_through_the_form_and_a_forged_one_does_not(served):
 def test_without_a_login_there_is_only_the_health(served):
     address, _ = served
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    assert opener.open(address + "/health", timeout=10).read() == b"well"
+    assert opener.open(address + "/health", timeout=60).read() == b"well"
     with pytest.raises(urllib.error.HTTPError) as refused:
-        opener.open(address + "/", timeout=10)
+        opener.open(address + "/", timeout=60)
     assert refused.value.status in (403, 404)
 
 
@@ -115,7 +115,7 @@ def ask(address, who, body=None, cookies=None):
     opener.addheaders = [("X-Who", who)]
     data = urllib.parse.urlencode(body).encode() if body else None
     try:
-        answer = opener.open(address, data, timeout=10)
+        answer = opener.open(address, data, timeout=60)
     except urllib.error.HTTPError as error:
         answer = error
     return answer.status, answer.read().decode(), opener

@@ -105,7 +105,7 @@ def person():
     """A Unix user made for one test."""
     if os.geteuid() != 0:
         pytest.skip("cannot run here: only root makes users and runs programs as them")
-    name = "vdstprobe"
+    name = f"vdststate{os.getpid()}"  # of this run alone: another one on this machine makes and removes its own
     subprocess.run(["useradd", "--create-home", name], check=True, capture_output=True)
     yield name
     subprocess.run(["userdel", "--remove", name], check=True, capture_output=True)
@@ -143,7 +143,7 @@ def test_python_in_a_closed_folder_is_told_with_that_folder_before_anything_star
 
 def test_user_without_a_home_is_told(person):
     home = Path(pwd.getpwnam(person).pw_dir)
-    home.rename(away := home.with_name("vdstprobe-away"))
+    home.rename(away := home.with_name(f"{person}-away"))
     try:
         with pytest.raises(PlatformError, match=f"{person!r} has no home folder {home}"):
             ensure([person])

@@ -23,7 +23,7 @@ from vadose.hub.stacapi import BehindProxy, Folder, application
 def item(k):
     box = [-100.0 + k, 35.0, -99.0 + k, 36.0]
     west, south, east, north = box
-    stamp = f"{np.datetime64('2017-01-01') + k}T00:00:00Z"
+    stamp = f"{np.datetime64('2017-01-01') + np.timedelta64(k, 'D')}T00:00:00Z"
     return {
         "type": "Feature", "stac_version": "1.1.0", "stac_extensions": [], "id": f"day-{k:02d}", "collection": "uscrn", "bbox": box,
         "geometry": {"type": "Polygon", "coordinates": [[[west, south], [east, south], [east, north], [west, north], [west, south]]]},
@@ -95,6 +95,19 @@ def test_every_link_of_the_first_document_answers(api):
         assert urllib.request.urlopen(href).status == 200, href
 
 
+def test_the_page_about_the_api_needs_nothing_from_outside(api):
+    """A classroom without a line sees it: every address in it is this service's own, and no script runs."""
+    page = urllib.request.urlopen(api + "/api.html").read().decode()
+    named = re.findall(r"""(?:href|src)=["']([^"']+)|url\(([^)]+)""", page)
+    assert named
+    assert all("".join(address).startswith(api) for address in named), named
+    assert "<script" not in page
+    document = json.loads(urllib.request.urlopen(api + "/api").read())
+    for path in document["paths"]:
+        assert path.removeprefix("/services/stac") in page
+    assert "uscrn/items?limit=2" in page, "shown with a collection that has items"
+
+
 def test_the_outside_suite_for_stac_apis_finds_no_fault(api):
     """stac-api-validator: core, collections, features and item search, by GET and POST, right and wrong questions."""
     python = Path(__file__).parents[2] / ".side" / "stac_api_validator" / "bin" / "python"
@@ -115,6 +128,9 @@ def test_questions_that_make_no_sense_are_refused(api):
     for question, words in (
         (f"bbox=0,0,1,1&intersects={urllib.parse.quote(shape)}", "leave one out"),
         ("bbox=100,1,105,0", "west,south,east,north"),
+        ("intersects=nothing", "no GeoJSON"),
+        (f"intersects={urllib.parse.quote(json.dumps({'type': 'Heart'}))}", "no GeoJSON"),
+        ("token=seven", "the link `next`"),
     ):
         with pytest.raises(urllib.error.HTTPError) as caught:
             urllib.request.urlopen(f"{api}/search?{question}")

@@ -25,7 +25,8 @@ import s3stub
 
 async def main():
     state = s3stub.State(Path(sys.argv[2]))
-    server = await asyncio.get_running_loop().create_server(lambda: s3stub.Handler(state), "127.0.0.1", int(sys.argv[3]))
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: s3stub.Handler(state), "127.0.0.1", int(sys.argv[3]), reuse_port=True)
     async with server:
         await server.serve_forever()
 
@@ -38,9 +39,11 @@ class Store:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        # Held and never listened on: while the server is away nobody else gets its port, and who asks there is refused.
+        self.held = socket.socket()
+        self.held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self.held.bind(("127.0.0.1", 0))
+        self.port = self.held.getsockname()[1]
         self.process = None
 
     def start(self):
@@ -74,6 +77,7 @@ def store(tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     yield made
     made.stop()
+    made.held.close()
 
 
 def watch(monkeypatch, root, rounds, between):
