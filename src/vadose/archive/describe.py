@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import vadose
 
@@ -53,7 +54,7 @@ def ro_crate(
     )
     files = [
         {
-            "@id": e["name"], "@type": "File", "name": e["name"].rsplit("/", 1)[-1], "description": e["description"],
+            "@id": quote(e["name"]), "@type": "File", "name": e["name"].rsplit("/", 1)[-1], "description": e["description"],
             "encodingFormat": encoding(e["name"]), "contentSize": str(e["size"]), "sha256": e["sha256"],
         }
         for e in entries

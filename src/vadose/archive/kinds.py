@@ -8,7 +8,7 @@ from pathlib import Path
 import xarray as xr
 
 from vadose.archive import cf_series, essdive_series, ismn_series, package, release_record
-from vadose.archive.profile import PROFILE
+from vadose.archive.profile import GROUPS, LISTED, PROFILE
 from vadose.archive.record import Record
 from vadose.errors import UnreadableFileError, VadoseError, VadoseInputError, unknown_name
 
@@ -35,9 +35,14 @@ def kind(path: str | Path) -> str:
         return "netcdf"
     elif place.suffix == ".zip" and zipfile.is_zipfile(place):
         with zipfile.ZipFile(place) as archive:
-            return "package" if "bagit.txt" in archive.namelist() else "ismn"
+            names = archive.namelist()
+            return "package" if any(n.split("/", 1)[-1] == "bagit.txt" for n in names) else "ismn"
     elif place.suffix == ".stm":
         return "ismn"
+    if (place / "stream.json").is_file():
+        raise UnreadableFileError(
+            f"{place}: a sensor stream; make a release of it with `vadose stream release` and give that folder"
+        )
     raise UnreadableFileError(f"{place}: expected {EXPECTED}")
 
 
@@ -51,7 +56,7 @@ def read_record(path: str | Path) -> Record:
     if found == "record":
         return _written(place)
     if found == "package":
-        with package.opened(place) as bag:
+        with package.unpacked(place) as bag:
             return _package(bag)
     if found == "release":
         return release_record.read_record(place)
@@ -73,6 +78,16 @@ def _written(path: Path) -> Record:
         raise UnreadableFileError(
             f"{path}: expected the groups dataset, sites, sensors, variables, provenance; start from `vadose metadata template`"
         )
+    for group in (g for g in GROUPS if record.get(g) is not None):
+        entries = record[group]
+        if group in LISTED and not (isinstance(entries, list) and all(isinstance(e, dict) for e in entries)):
+            raise UnreadableFileError(
+                f"{path}: {group} holds {str(entries)[:40]!r}; expected a list of entries, each begun by a hyphen, of lines `field: value`"
+            )
+        if group not in LISTED and not isinstance(entries, dict):
+            raise UnreadableFileError(
+                f"{path}: {group} holds {str(entries)[:40]!r}; expected lines `field: value` below it"
+            )
     return record
 
 
