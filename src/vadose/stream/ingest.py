@@ -51,7 +51,7 @@ class Report:
             for items, what in (
                 (self.waiting, "waiting for a design row"),
                 (self.unreadable, "not readable"),
-                (self.missing, "inputs give nothing"),
+                (self.missing, "input gives nothing" if len(self.missing) == 1 else "inputs give nothing"),
             )
             if items
         )

@@ -54,7 +54,11 @@ class StreamState:
 
 
 def status(root: str | Path, *, now: np.datetime64 | None = None) -> list[StreamState]:
-    """State of every stream from the table's own statistics (of data only the newest battery voltages are read), the latest first."""
+    """State of every stream from the table's own statistics (of data only the newest battery voltages are read), the latest first.
+
+    Raises VadoseInputError for a folder that is no stream.
+    """
+    settings(root)
     table = Table(root)
     if not table.exists():
         return []
@@ -143,8 +147,9 @@ def page(root: str | Path, *, now: np.datetime64 | None = None) -> Path:
     more = f", the first {len(bad)}; all of them are in {html.escape(str(base / BAD))}" if count > len(bad) else ""
     stamp = now if now is not None else np.datetime64(datetime.now(UTC).replace(tzinfo=None), "m")
     text = f"""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>Sensor streams</title><style>
-body{{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1100px;color:#222}}.wide{{overflow-x:auto}}table{{border-collapse:collapse;font-size:13px}}td{{white-space:nowrap}}th{{white-space:nowrap}}td:last-child:not(.m){{white-space:normal;min-width:14rem}}@media(max-width:700px){{body{{margin:1rem}}td:first-child{{white-space:normal;overflow-wrap:anywhere;min-width:7rem}}td,th{{padding:3px 6px}}}}
-td,th{{padding:3px 10px;border-bottom:1px solid #ddd;text-align:left}}td.m{{padding:0;width:14px;border:1px solid #eee}}.late td{{background:#fff1e0}}</style>
+body{{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1100px;color:#222}}.wide{{overflow-x:auto}}table{{border-collapse:collapse;font-size:13px}}td{{white-space:nowrap}}th{{white-space:nowrap}}td:last-child:not(.m){{white-space:normal;min-width:14rem}}
+td,th{{padding:3px 10px;border-bottom:1px solid #ddd;text-align:left}}td.m{{padding:0;width:14px;border:1px solid #eee}}.late td{{background:#fff1e0}}
+@media(max-width:700px){{body{{margin:1rem}}td,th{{padding:3px 5px}}td.m{{padding:0}}td:first-child{{white-space:normal;overflow-wrap:anywhere;min-width:6rem}}td:last-child:not(.m){{min-width:11rem}}}}</style>
 <h1>How late are the data?</h1><p>{len(states)} stream{"" if len(states) == 1 else "s"}, {sum(s.values for s in states):,} values, {sum(s.silent for s in states)} silent for more than {LATE_HOURS:g} hours, {sum(s.weak for s in states)} with a weak battery.
 Seen at {str(stamp)[:16].replace("T", " ")} UTC. Darker months hold more values.</p>
 <div class="wide"><table><tr><th>stream</th><th>silent for</th><th>last value (UTC)</th><th>values</th><th colspan="{max(len(months), 1)}">{months[0] if months else ""} to {months[-1] if months else ""}</th></tr>{rows}</table></div>

@@ -247,7 +247,8 @@ def _sha(path: Path) -> str:
     if path.is_dir():
         inside = (f"{_sha(p)}  {p.relative_to(path)}\n" for p in sorted(path.rglob("*")) if p.is_file())
         return hashlib.sha256("".join(inside).encode()).hexdigest()
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _manifest(work: Path) -> None:

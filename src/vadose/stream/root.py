@@ -37,8 +37,8 @@ def settings(root: str | Path) -> dict[str, Any]:
 def init(root: str | Path, *, inputs: Iterable[str | Path], design: str | Path, workers: int = 2) -> Path:
     """Make a stream root: a folder that knows where files come from and which tables explain them. Existing roots are updated."""
     base = Path(root)
-    base.mkdir(parents=True, exist_ok=True)
     read_design(design)
+    base.mkdir(parents=True, exist_ok=True)
     where = [str(p) if "://" in str(p) else str(Path(p).absolute()) for p in inputs]
     body = {"inputs": where, "design": str(Path(design).absolute()), "workers": workers}
     temporary = base / f".stream.{os.getpid()}"
