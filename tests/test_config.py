@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from vadose.config import Settings, load
+from vadose.config import Settings, announce, load
 from vadose.errors import NotFoundError, VadoseInputError
 
 
@@ -19,6 +22,27 @@ def test_file_beats_defaults_and_environment_beats_file(tmp_path):
     (tmp_path / "vadose.toml").write_text('catalog = "from-file"\ncache_gb = 2\n')
     found = load({"VADOSE_CATALOG": "from-environment"}, folder=tmp_path)
     assert (found.catalog, found.cache_gb) == ("from-environment", 2.0)
+
+
+def test_what_the_file_says_reaches_those_who_read_the_environment(tmp_path):
+    """`vadose.open` and the workers know variables only; what was set by hand stays."""
+    (tmp_path / "vadose.toml").write_text('catalog = "from-file"\ncache_gb = 2\nport = 8100\n')
+    environment = {"VADOSE_PORT": "8200"}
+    announce(environment, folder=tmp_path)
+    assert environment == {"VADOSE_PORT": "8200", "VADOSE_CATALOG": "from-file", "VADOSE_CACHE_GB": "2.0"}
+    announce(environment := {}, folder=tmp_path / "nothing here")
+    assert environment == {}
+
+
+def test_the_command_looks_where_the_file_says(tmp_path):
+    (tmp_path / "vadose.toml").write_text('catalog = "nowhere/catalog.json"\n')
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("VADOSE_")}
+    asked = subprocess.run(
+        [sys.executable, "-m", "vadose", "catalog", "list"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert asked.returncode == 2
+    assert "nowhere: no catalog.json" in asked.stderr
 
 
 def test_named_file_is_read_first(tmp_path):

@@ -1,10 +1,13 @@
-"""Settings: defaults, then a file, then the environment; read once into a frozen object and passed down."""
+"""Settings: defaults, then a file, then the environment; read once into a frozen object and passed down.
+
+The file is read by the command `vadose`, which hands on what it says as environment variables: those reach libraries, workers and
+the hub's processes. Python that starts without the command has the environment alone."""
 
 from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +23,8 @@ class Settings:
     """What an installation may choose. Each field can be set as `name = ...` in vadose.toml or as VADOSE_NAME."""
 
     catalog: str = ""  # a STAC API or catalog.json; empty: the catalog that comes with vadose
-    store: str = ""  # root of the object store of the demo world; empty: a folder in the cache
     cache_dir: str = ""  # where blocks, references and the demo's truth are kept
-    cache_gb: float = 5.0  # most that the block cache may hold
+    cache_gb: float = 0.0  # most that blocks of remote files may take on disk; 0: none are kept
     state_dir: str = ""  # where the hub keeps its database, logs and homes
     port: int = 0  # the hub's port; 0: 8000, or the next that is free
 
@@ -45,19 +47,31 @@ class Settings:
 def load(environment: Mapping[str, str] | None = None, *, folder: Path | None = None) -> Settings:
     """The settings of this process. Raises VadoseInputError naming file, key and expected type."""
     env = os.environ if environment is None else environment
+    settings = _with(Settings(), *_file(env, folder))
+    named = {f.name: env[f"VADOSE_{f.name.upper()}"] for f in fields(Settings) if f"VADOSE_{f.name.upper()}" in env}
+    return _with(settings, named, "the environment")
+
+
+def announce(environment: MutableMapping[str, str] | None = None, *, folder: Path | None = None) -> None:
+    """What the settings file says becomes VADOSE_... in `environment`, unless that says it already. Raises as `load`."""
+    env = os.environ if environment is None else environment
+    found, where = _file(env, folder)
+    settings = _with(Settings(), found, where)
+    for name in found:
+        env.setdefault(f"VADOSE_{name.upper()}", str(getattr(settings, name)))
+
+
+def _file(env: Mapping[str, str], folder: Path | None) -> tuple[Mapping[str, Any], str]:
+    """What the first settings file that exists says, and where it lies."""
     base = folder or Path.cwd()
-    settings = Settings()
     for place in FILES:
         path = Path(env[place]) if place in env else base / Path(place).expanduser()
         if path.is_file():
             try:
-                found = tomllib.loads(path.read_text())
+                return tomllib.loads(path.read_text()), str(path)
             except tomllib.TOMLDecodeError as error:
                 raise VadoseInputError(f"{path}: not valid TOML: {error}") from error
-            settings = _with(settings, found, str(path))
-            break
-    named = {f.name: env[f"VADOSE_{f.name.upper()}"] for f in fields(Settings) if f"VADOSE_{f.name.upper()}" in env}
-    return _with(settings, named, "the environment")
+    return {}, ""
 
 
 def _with(settings: Settings, found: Mapping[str, Any], where: str) -> Settings:

@@ -1,6 +1,6 @@
 """Blocks that were read once, on local disk, up to a size: nothing is fetched twice, and the disk never fills.
 
-Off unless VADOSE_CACHE_GB is set (a hub sets it to what a home folder bears). Blocks are keyed by address, place and the
+Off unless VADOSE_CACHE_GB is set. Blocks are keyed by address, place and the
 etag they were indexed with, so that a changed source never answers from the cache.
 """
 

@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from vadose import __version__
+from vadose import __version__, config
 from vadose.errors import VadoseError
 
 #: Command -> (module holding it, one line of help). The module loads only when its command runs.
@@ -52,6 +52,7 @@ def root() -> None:
     vadose hub up                            the platform on this machine
     vadose doctor                            what is not well, and what to do
     """
+    config.announce()
 
 
 def main() -> None:
