@@ -192,6 +192,86 @@ def test_a_foreign_station_is_read_from_headers_names_and_static_table(tmp_path)
     assert {"D01", "D04", "N06"} <= wrong, "no title, license or serial number is said to be missing"
 
 
+@pytest.fixture
+def foreign(tmp_path):
+    """Two sensors as the network writes them, the second without soil moisture, a series in two files, and a variable nobody knows."""
+    folder = tmp_path / "ismn" / "NET" / "Hill"
+    folder.mkdir(parents=True)
+    head = "NET NET Hill 47.5 8.25 450.0 {} Probe\n"
+    files = {
+        "sm_0.050000_0.100000_Probe_20230301_20230301": head.format("0.05 0.10") + "2023/03/01 00:00 0.25 G M\n2023/03/01 01:00 -9999.0 C02,D01 M\n",
+        "sm_0.050000_0.100000_Probe_20230302_20230302": head.format("0.05 0.10") + "2023/03/02 00:00 0.30 U M\n",
+        "ts_0.200000_0.200000_Probe_20230301_20230301": head.format("0.20 0.20") + "2023/03/01 00:00 4.5 G M\n",
+        "xx_0.500000_0.500000_Probe_20230301_20230301": head.format("0.50 0.50") + "2023/03/01 00:00 1.0 G M\n",
+    }  # fmt: skip
+    for name, text in files.items():
+        (folder / f"NET_NET_Hill_{name}.stm").write_text(text)
+    return tmp_path / "ismn"
+
+
+def test_the_networks_own_files_are_read_as_series(foreign):
+    data, record = read_series(foreign)
+    assert data["sensor"].values.tolist() == ["NET_Hill_Probe_0.05_0.1", "NET_Hill_Probe_0.2_0.2"]
+    assert [s["sensor_id"] for s in record["sensors"]] == data["sensor"].values.tolist()
+    np.testing.assert_array_equal(data["soil_moisture"], [[0.25, np.nan, 0.30], [np.nan] * 3])
+    np.testing.assert_allclose(data["soil_temperature"].values[1, 0], 273.15 + 4.5)
+    assert data["soil_moisture_flag"].values.tolist() == [["G", "C02,D01", "U"], ["", "", ""]]
+
+
+def test_the_networks_own_files_become_cf_at_once_and_essdive_once_the_record_is_complete(foreign, tmp_path):
+    run = CliRunner().invoke
+    made = run(command, ["convert", str(foreign), str(tmp_path / "out.nc"), "--to", "cf"])
+    assert made.output.strip().endswith("2 sensors, 3 times")
+    np.testing.assert_array_equal(read_series(tmp_path / "out.nc")[0]["soil_moisture"].values[0], [0.25, np.nan, 0.30])
+    refused = run(command, ["convert", str(foreign), str(tmp_path / "out"), "--to", "essdive"])
+    assert "essdive cannot be written without dataset.title" in str(refused.exception)
+    assert not (tmp_path / "out").exists()
+    record = yaml.safe_load(run(command, ["extract", str(foreign)]).output)
+    record["sensors"] = [s for s in record["sensors"] if not s["sensor_id"].endswith("0.5_0.5")]
+    for group in ("sites", "sensors", "variables"):
+        record[group] = [GOLDEN[group][0] | entry for entry in record[group]]
+    record["dataset"] = GOLDEN["dataset"]
+    record["provenance"] = GOLDEN["provenance"]
+    (tmp_path / "record.yaml").write_text(yaml.safe_dump(record))
+    done = run(command, ["convert", str(foreign), str(tmp_path / "out"), "--to", "essdive", "-m", str(tmp_path / "record.yaml")])  # fmt: skip
+    assert done.exit_code == 0, done.output
+    back, again = read_series(tmp_path / "out")
+    assert again == record
+    np.testing.assert_array_equal(back["soil_moisture"].values[0], [0.25, np.nan, 0.30])
+
+
+def test_files_that_are_not_what_they_seem_are_a_sentence_not_a_traceback(tmp_path):
+    (tmp_path / "x.nc").write_text("rubbish")
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "release.json").write_text("{")
+    (tmp_path / "list.yaml").write_text("sites:\n  - A\n")
+    (tmp_path / "text.yaml").write_text("dataset: just words\n")
+    (tmp_path / "e").mkdir()
+    (tmp_path / "e" / "InstallationMethods.csv").write_text("InstallationMethod_ID,Latitude\nA,1\n")
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "stream.json").write_text("{}")
+    for name, words in {
+        "x.nc": "not netCDF: it begins with b'rubbish'", "r": "release.json", "list.yaml": "sites holds",
+        "text.yaml": "dataset holds 'just words'", "s": "make a release of it",
+    }.items():  # fmt: skip
+        with pytest.raises(UnreadableFileError, match=words):
+            read_record(tmp_path / name)
+    with pytest.raises(UnreadableFileError, match=r"no FLMD\.csv"):
+        read_series(tmp_path / "e")
+
+
+def test_the_command_says_once_what_is_the_same_of_many_and_first_what_must_be_mended(tmp_path):
+    record = mutant("dataset", "funder", None)
+    for sensor in record["sensors"]:
+        del sensor["serial"]
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(record))
+    done = CliRunner().invoke(command, ["check", str(tmp_path / "r.yaml")])
+    lines = done.output.splitlines()
+    assert lines[0] == "error N06  sensors[0].serial and 1 more like it: serial is missing; write its serial number"
+    assert lines[1].startswith("info  D18")
+    assert "2 to mend" in lines[-1]
+
+
 def test_what_cannot_be_written_is_refused_with_a_reason(series, tmp_path):
     with pytest.raises(VadoseInputError, match="whole minutes"):
         write_series(series.assign_coords(time=series.time + np.timedelta64(1, "s")), GOLDEN, tmp_path / "a", "ismn")

@@ -165,7 +165,12 @@ def _zarr(source: Path, target: Path, beside: Path | None) -> list[str]:
 
 def _is_group(store: Path) -> bool:
     about = store / "zarr.json"
-    return (store / ".zgroup").is_file() or (about.is_file() and json.loads(about.read_text())["node_type"] == "group")
+    try:
+        return (store / ".zgroup").is_file() or json.loads(about.read_text("utf-8"))["node_type"] == "group"
+    except FileNotFoundError:
+        return False
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnreadableFileError(f"{about}: not the description of a Zarr store ({error})") from error
 
 
 def _netcdf(data: Any, path: Path) -> list[str]:

@@ -207,11 +207,15 @@ def read_record(folder: str | Path) -> Record:
 
 
 def read_essdive(folder: str | Path) -> tuple[xr.Dataset, Record]:
-    """What `write_essdive` wrote -> data (sensor, time) and record."""
+    """What `write_essdive` wrote -> data (sensor, time) and record. Raises UnreadableFileError naming the file that is missing or unlike it."""
     base, record = Path(folder), read_record(folder)
     tables: dict[str, pd.DataFrame] = {}
+    if not (base / "FLMD.csv").is_file():
+        raise UnreadableFileError(f"{base}: no FLMD.csv, the list of its files; without it no series can be read")
     for row in _rows(base / "FLMD.csv"):
         path = base / row["File_Name"]
+        if not path.resolve().is_relative_to(base.resolve()) or not path.is_file():
+            raise UnreadableFileError(f"{base / 'FLMD.csv'}: names {row['File_Name']}, which is not in the folder")
         with path.open(encoding="utf-8") as file:
             first = file.readline()
             heads = [file.readline() for _ in range(2)]
@@ -221,6 +225,16 @@ def read_essdive(folder: str | Path) -> tuple[xr.Dataset, Record]:
         table.index = pd.DatetimeIndex(table.pop("DateTime"))
         tables[heads[1].split("; ")[2]] = table
     ids = [s["sensor_id"] for s in record["sensors"]]
+    without = [
+        i
+        for i in ids
+        if _plain(i) not in tables or any(v["name"] not in tables[_plain(i)] for v in record["variables"])
+    ]
+    if without or not ids:
+        raise UnreadableFileError(
+            f"{base}: no data file with {', '.join(v['name'] for v in record['variables']) or 'variables'} of sensor {', '.join(without[:3]) or '(none is listed)'}; "
+            "expected one file a sensor whose header rows name it, as `vadose metadata convert --to essdive` writes them"
+        )
     time = pd.DatetimeIndex(sorted(set().union(*(t.index for t in tables.values()))))
     out = xr.Dataset(coords={"time": time.to_numpy(), "sensor": ids})
     for entry in record["variables"]:

@@ -100,15 +100,19 @@ def _static(record: Mapping[str, Any]) -> str:
 
 def read_record(place: str | Path) -> Record:
     """The record of an ISMN folder or zip, ours or the network's own: what headers, names and static tables say, and nothing else."""
-    rows: list[tuple[str, str, str, str]] = []
-    for _, text in _statics(Path(place)):
+    rows = _own_rows(Path(place))
+    return gathered(rows) if rows else _foreign(Path(place))
+
+
+def _own_rows(place: Path) -> list[tuple[str, str, str, str]]:
+    """What `write_ismn` added to the static tables; nothing in files of the network."""
+    rows = []
+    for _, text in _statics(place):
         for row in csv.DictReader(io.StringIO(text), delimiter=";"):
             if row.get("quantity_source_name") == PROFILE:
                 group, _, key = row["description"].partition(" ")
                 rows.append((group, key, row["quantity_name"], row["value"]))
-    if rows:
-        return gathered(rows)
-    return _foreign(Path(place))
+    return rows
 
 
 def _foreign(place: Path) -> Record:
@@ -122,7 +126,7 @@ def _foreign(place: Path) -> Record:
             site = {"site_id": station, "site_name": header["station"], "lat": header["lat"], "lon": header["lon"], "elevation": header["elevation"]}  # fmt: skip
             record["sites"].append(site | soil.get(station, {}))
         sensor = {
-            "sensor_id": f"{station}_{header['sensor']}_{header['top']:g}_{header['bottom']:g}", "site_id": station, "model": header["sensor"],
+            "sensor_id": _sensor_id(header), "site_id": station, "model": header["sensor"],
             "depth_from": header["top"], "depth_to": header["bottom"],
         }  # fmt: skip
         if sensor not in record["sensors"]:
@@ -143,6 +147,11 @@ def _foreign(place: Path) -> Record:
     return record
 
 
+def _sensor_id(header: Mapping[str, Any]) -> str:
+    """What the network's files of one sensor have in common."""
+    return f"{header['network']}_{header['station']}_{header['sensor']}_{header['top']:g}_{header['bottom']:g}"
+
+
 def _station(name: str) -> str:
     return "_".join(Path(name).name.split("_static_variables")[0].split("_")[1:])
 
@@ -156,7 +165,10 @@ def _native(text: str) -> dict[str, Any]:
         elif name == "land cover classification":
             found.setdefault("land_cover", f"{value} ({(row.get('quantity_source_name') or 'scheme not named').strip()})")  # fmt: skip
         elif name in _NATIVE and _NATIVE[name] not in found:
-            found[_NATIVE[name]] = float(value)
+            try:
+                found[_NATIVE[name]] = float(value)
+            except ValueError:  # an empty cell: nobody measured it
+                continue
             found["texture_source"] = (row.get("quantity_source_name") or "").strip()
     return found
 
@@ -173,28 +185,53 @@ def _statics(place: Path) -> list[tuple[str, str]]:
 
 
 def read_ismn(folder: str | Path) -> tuple[xr.Dataset, Record]:
-    """What `write_ismn` wrote -> data (sensor, time) and record."""
-    record = read_record(folder)
+    """Series of an ISMN folder or zip, ours or the network's own -> data (sensor, time) and record.
+
+    Of the network's own files come the variables that vadose knows, and the sensors that have one of them; the network's flags stay words.
+    """
+    record, ours = read_record(folder), bool(_own_rows(Path(folder)))
     by_slug = {slug(s["sensor_id"]): s["sensor_id"] for s in record["sensors"]}
     units = {v["name"]: v.get("units") for v in record["variables"]}
-    columns: dict[str, dict[str, pd.DataFrame]] = {}
-    for name, text in ismn.texts(folder):
-        header, table = ismn.parse(text, name)
-        short = ismn.variable_of(name)
-        ours, factor, offset = ismn.VARIABLES[short]
-        if units.get(ours) not in _CELSIUS and (factor, offset) != (1.0, 0.0):
+    parts: dict[str, dict[str, list[pd.DataFrame]]] = {}  # the network cuts long series into several files
+    for file, text in ismn.texts(folder):
+        short = ismn.variable_of(file)
+        if short not in ismn.VARIABLES:
+            continue
+        header, table = ismn.parse(text, file)
+        name, factor, offset = ismn.VARIABLES[short]
+        if units.get(name) not in _CELSIUS and (factor, offset) != (1.0, 0.0):
             table["value"] = table["value"] * factor + offset
-        extra = [line.split()[4:5] for line in text.splitlines()[1:] if line.strip()]
-        if extra and all(extra):
-            table["flag"] = [int(word[0]) for word in extra]
-        columns.setdefault(ours, {})[by_slug.get(header["sensor"], header["sensor"])] = table
+        bits = [line.split()[4:5] for line in text.splitlines()[1:] if line.strip()] if ours else []
+        if bits and all(bits):
+            table["flag"] = [int(word[0]) for word in bits]
+        sensor = by_slug.get(header["sensor"], header["sensor"]) if ours else _sensor_id(header)
+        parts.setdefault(name, {}).setdefault(sensor, []).append(table)
+    columns = {name: {sensor: _one(tables) for sensor, tables in own.items()} for name, own in parts.items()}
+    if not columns:
+        raise UnreadableFileError(f"{folder}: no variable that vadose knows ({', '.join(ismn.VARIABLES)})")
+    if not ours:
+        _keep_measured(record, set().union(*columns.values()))
     ids = [s["sensor_id"] for s in record["sensors"]]
     time = pd.DatetimeIndex(sorted(set().union(*(t.index for rows in columns.values() for t in rows.values()))))
     out = xr.Dataset(coords={"time": time.to_numpy(), "sensor": ids})
+    nothing = pd.DataFrame({"value": [], "flag": np.array([], object)}, index=pd.DatetimeIndex([]))
     for name, tables in columns.items():
-        frames = [tables[i].reindex(time) for i in ids]
-        out[name] = (("sensor", "time"), np.stack([f["value"].to_numpy() for f in frames]))
+        frames = [tables.get(i, nothing).reindex(time) for i in ids]
+        out[name] = (("sensor", "time"), np.stack([f["value"].to_numpy(float) for f in frames]))
         flags = np.stack([f["flag"].fillna("").to_numpy() for f in frames])
         if (flags != "U").any():
             out[name + FLAGS] = (("sensor", "time"), flags)
     return out, record
+
+
+def _one(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Tables of one series as one, each time once."""
+    table = pd.concat(tables)
+    return table[~table.index.duplicated(keep="last")]
+
+
+def _keep_measured(record: Record, sensors: set[str]) -> None:
+    """Leave out the sensors that measure nothing that vadose knows, and sites without any other."""
+    record["sensors"] = [s for s in record["sensors"] if s["sensor_id"] in sensors]
+    sites = {s["site_id"] for s in record["sensors"]}
+    record["sites"] = [s for s in record["sites"] if s["site_id"] in sites]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
 from vadose.archive import cf_series, essdive_series, ismn_series, package, release_record
-from vadose.archive.profile import GROUPS, LISTED, PROFILE
+from vadose.archive.profile import GROUPS, LISTED, PROFILE, RULES
 from vadose.archive.record import Record
 from vadose.errors import UnreadableFileError, VadoseError, VadoseInputError, unknown_name
 
@@ -95,7 +97,10 @@ def _dataset(path: Path, found: str) -> Record:
     try:
         opened = xr.open_zarr(path) if found == "zarr" else xr.open_dataset(path)
     except (OSError, ValueError, KeyError) as error:
-        raise UnreadableFileError(f"{path}: cannot be opened ({str(error).splitlines()[0]:.120})") from error
+        said = str(error).splitlines()[0]
+        if found == "netcdf" and "xarray" in said:  # a list of its backends, which tells nobody anything
+            said = f"not netCDF: it begins with {path.read_bytes()[:8]!r}"
+        raise UnreadableFileError(f"{path}: cannot be opened ({said:.120})") from error
     with opened as dataset:
         return cf_series.record_of(dataset)
 
@@ -154,12 +159,44 @@ def read_series(path: str | Path) -> tuple[xr.Dataset, Record]:
         return cf_series.from_cf(dataset.load())
 
 
+#: What a CF file cannot be written without; the text formats ask for every required field.
+CF_NEEDS = {
+    "sites": ("site_id", "lat", "lon", "elevation"), "sensors": ("sensor_id", "site_id", "depth_from", "depth_to"),
+    "variables": ("name", "missing_value"),
+}  # fmt: skip
+
+
 def write_series(data: xr.Dataset, record: Record, path: str | Path, form: str) -> Path:
-    """Write series and record as `cf`, `ismn` or `essdive`; `path` is a file for CF and a folder for the others. Never overwrites."""
+    """Write series and record as `cf`, `ismn` or `essdive`; `path` is a file for CF and a folder for the others.
+
+    Never overwrites; complete or not there. Raises VadoseInputError naming the fields that the format needs and the record lacks.
+    """
     target = Path(path)
-    if target.exists():
-        raise VadoseInputError(f"{target} exists; choose another name")
     write = {"cf": cf_series.write_cf, "ismn": ismn_series.write_ismn, "essdive": essdive_series.write_essdive}
     if form not in write:
         raise unknown_name("format", form, write)
-    return write[form](data, record, target)
+    if target.exists():
+        raise VadoseInputError(f"{target} exists; choose another name")
+    lacking = _lacking(record, form)
+    if lacking:
+        more = f" and {len(lacking) - 6} more" if len(lacking) > 6 else ""
+        raise VadoseInputError(
+            f"{form} cannot be written without {', '.join(lacking[:6])}{more}; `vadose metadata extract` writes what is known, "
+            "complete it and give it to `vadose metadata convert` with --metadata"
+        )
+    with package.made(target, "Make room, or choose another place") as work:
+        os.replace(write[form](data, record, work / target.name), target)
+    return target
+
+
+def _lacking(record: Record, form: str) -> list[str]:
+    """`group.field` of what the format needs and an entry of the record lacks."""
+    needs = CF_NEEDS
+    if form != "cf":
+        needs = {g: tuple(r.field for r in RULES if r.group == g and r.required) for g in GROUPS if g != "provenance"}
+    out = [] if record.get("sensors") else ["sensors"]
+    for group, fields in needs.items():
+        found: Any = record.get(group)
+        entries = (found or []) if group in LISTED else [found or {}]
+        out += [f"{group}.{f}" for f in fields if any(entry.get(f) in (None, "") for entry in entries)]
+    return out

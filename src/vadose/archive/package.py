@@ -58,7 +58,7 @@ def build_package(sources: Iterable[str | Path], meta: Mapping[str, Any], out: s
         raise VadoseInputError(f"{final} would lie inside {inside[0]}, which it packs; choose a place outside with -o")
     content.plan(places)  # what cannot be packed is told before anything else is asked
     facts = _complete(places, meta)
-    with _made(final, "Make room, or choose another place") as work:
+    with made(final, "Make room, or choose another place") as work:
         base = work / final.stem if final.suffix == ".zip" else work
         (base / "data").mkdir(parents=True)
         notes = content.copy(places, base / "data" / "content")
@@ -74,7 +74,7 @@ def build_package(sources: Iterable[str | Path], meta: Mapping[str, Any], out: s
 
 
 @contextlib.contextmanager
-def _made(final: Path, advice: str) -> Iterator[Path]:
+def made(final: Path, advice: str) -> Iterator[Path]:
     """A folder beside `final` to make it in, gone in the end; what interrupted runs left there goes first."""
     final.parent.mkdir(parents=True, exist_ok=True)
     _sweep(final)
@@ -268,7 +268,7 @@ def restore(path: str | Path, out: str | Path) -> Path:
             )
         about = {f"data/{n}": f"PACKAGE-{n}" for n in ("README.md", "ro-crate-metadata.json")}
         names |= {n: new for n, new in about.items() if n in found.sizes}
-        with _made(final, "Make room and run again") as work:
+        with made(final, "Make room and run again") as work:
             _pour(found, names, work)
             for store in sorted(work.rglob("*.zarr.zip")):
                 if not store.with_suffix("").exists() and zipfile.is_zipfile(store):

@@ -23,7 +23,10 @@ _STANDARD = {
 def read_record(folder: str | Path) -> Record:
     """The record of a release (`releases/LEVEL/VERSION`), without what only people know: place, maker, serial number, license."""
     base = Path(folder)
-    about = json.loads((base / "release.json").read_text())
+    try:
+        about = json.loads((base / "release.json").read_text("utf-8"))
+    except ValueError as error:
+        raise UnreadableFileError(f"{base / 'release.json'}: not what a release writes there ({error})") from error
     files = sorted([*(base / "data").glob("*.parquet"), *(base / "data").glob("*.csv")])
     if not files:
         raise UnreadableFileError(f"{base}: release.json is there and no data; pack or check the whole release")

@@ -89,11 +89,19 @@ def schema() -> None:
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--to", "form", type=click.Choice(["cf", "ismn", "essdive"]), required=True, help="The format of TARGET.")
-def convert(source: Path, target: Path, form: str) -> None:
-    """Write the series and metadata of SOURCE (our CF netCDF, ISMN or ESS-DIVE folder) in another format."""
-    from vadose.archive import read_series, write_series
+@click.option(
+    "-m",
+    "--metadata",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A record to write instead of what SOURCE says: that of `vadose metadata extract SOURCE`, completed.",
+)
+def convert(source: Path, target: Path, form: str, metadata: Path | None) -> None:
+    """Write the series and metadata of SOURCE (our CF netCDF, an ISMN folder or zip, our ESS-DIVE folder) in another format."""
+    from vadose.archive import read_record, read_series, write_series
 
     data, record = read_series(source)
+    if metadata is not None:
+        record = read_record(metadata)
     click.echo(
         f"{write_series(data, record, target, form)}: {data.sizes['sensor']} sensors, {data.sizes['time']} times"
     )
