@@ -240,3 +240,25 @@ def test_copula_of_each_cell():
     assert float(out.parameter[0]) == pytest.approx(2.5, rel=0.08)
     assert int(out.family[1]) == -1
     assert float(out.return_period_or[0]) <= 10.0 <= float(out.return_period_and[0])
+
+
+def test_a_missing_value_of_a_mask_is_no_hazard():
+    time = pd.date_range("2001-01-01", periods=8)
+    mask = xr.DataArray([1.0, 1, np.nan, 0, np.nan, 1, 1, 1], dims="time", coords={"time": time})
+    np.testing.assert_array_equal(c.spells(mask, least=2), [True, True, False, False, False, True, True, True])
+    field = mask.expand_dims(lat=1, lon=1).transpose("time", "lat", "lon")
+    assert c.label_events(field).cell_days.tolist() == [3, 2]
+
+
+def test_severity_and_area_find_their_cells_in_any_order_of_dimensions():
+    time = pd.date_range("2001-01-01", periods=3)
+    rng = np.random.default_rng(1)
+    mask = xr.DataArray(np.ones((3, 4, 4), bool), dims=("time", "lat", "lon"), coords={"time": time})
+    mask[:, 2, :] = False  # two events: rows 0 and 1, and row 3
+    severity = xr.DataArray(rng.random((3, 4, 4)), dims=mask.dims, coords={"time": time})
+    area = xr.DataArray(np.arange(1.0, 5.0), dims="lat")
+    wanted = sorted([float(severity[:, :2].sum()), float(severity[:, 3].sum())], reverse=True)
+    for s in (severity, severity.transpose("lon", "time", "lat")):
+        table = c.label_events(mask, s, cell_area=area)
+        np.testing.assert_allclose(table.severity, wanted)
+        assert sorted(table.area) == [4 * (1 + 2), 4 * 4]

@@ -236,3 +236,15 @@ def test_rain_over_dry_spots_is_seen():
     assert out["difference"] < -0.03
     assert out["percentile"] < 1
     assert 1 < c.rain_over_gradient(a, none)["percentile"] < 99
+
+
+def test_a_missing_pixel_takes_itself_from_the_map_not_its_row():
+    rng = np.random.default_rng(3)
+    moisture = xr.DataArray(rng.normal(0.2, 0.02, (60, 20, 20)), dims=("time", "y", "x"))
+    rain = xr.DataArray(10.0 * (rng.random((60, 20, 20)) < 0.05), dims=moisture.dims)
+    whole = c.rain_over_gradient(moisture, rain, draws=50)
+    turned = c.rain_over_gradient(moisture.transpose("x", "y", "time"), rain, draws=50)
+    assert (turned["events"], turned["difference"]) == pytest.approx((whole["events"], whole["difference"]), rel=1e-9)
+    holed = c.rain_over_gradient(moisture.where((moisture.x != 0) | (moisture.y % 2 == 0)), rain, draws=50)
+    assert holed["events"] == whole["events"]  # the holes lie at the edge, where no event is counted
+    assert holed["difference"] == pytest.approx(whole["difference"], abs=2e-4)

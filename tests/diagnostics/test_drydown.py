@@ -152,3 +152,10 @@ def test_percent_called_a_fraction_is_refused():
         d.drydowns(wet, series(np.zeros(60), "mm d-1"))
     with pytest.raises(VadoseInputError, match="percent"):
         lim.fit_regimes(wet, series(np.full(60, 0.5), "1"))
+
+
+def test_no_drydown_is_lost_where_they_follow_one_another():
+    """A shower every fourth day: each falls from 0.35 by the same law."""
+    fall = 0.2 * np.exp(-np.arange(4) / 2.0) + 0.15
+    theta, rain = series(np.tile(fall, 50)), series(np.tile([5.0, 0, 0, 0], 50), "mm d-1")
+    assert int(d.drydowns(theta, rain)["count"]) >= 49

@@ -148,3 +148,14 @@ def test_transfer_function_of_a_reservoir():
     out = s.transfer_function(a, b, smooth=0.0)
     np.testing.assert_allclose(out, 0.6 ** np.arange(12), atol=0.02)
     assert s.transfer_function(a.expand_dims(x=2).chunk(x=1), b).chunks is not None
+
+
+def test_years_and_sites_are_matched_by_name():
+    rng = np.random.default_rng(6)
+    coords = {"site": np.arange(30), "year": np.arange(2000, 2014)}
+    x = xr.DataArray(rng.uniform(0.5, 1.5, (30, 14)), dims=("site", "year"), coords=coords)
+    y = 2.0 + 3.0 * x + rng.normal(0, 0.1, x.shape)
+    wanted = s.within_between(y.isel(year=slice(2, 12)), x.isel(year=slice(2, 12)))
+    got = s.within_between(y.isel(year=slice(0, 12)), x.isel(year=slice(2, 14), site=slice(None, None, -1)))
+    assert got.within == pytest.approx(wanted.within, rel=1e-9)
+    assert got.n == wanted.n == 300

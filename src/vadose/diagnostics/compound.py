@@ -39,7 +39,10 @@ def _spells(mask, least, gap, out):
 
 
 def spells(mask: xr.DataArray, *, least: int = 1, gap: int = 0) -> xr.DataArray:
-    """`mask` (time, ...) without runs shorter than `least` days and with pauses of at most `gap` days between runs filled."""
+    """`mask` (time, ...) without runs shorter than `least` days and with pauses of at most `gap` days between runs filled.
+
+    A missing value of a mask of numbers (1, 0, NaN) is false. Lazy in, lazy out.
+    """
     cf.check_time(mask)
 
     def kernel(values):
@@ -48,7 +51,8 @@ def spells(mask: xr.DataArray, *, least: int = 1, gap: int = 0) -> xr.DataArray:
         _spells(flat, least, gap, out)
         return out.reshape(values.shape)
 
-    return along_time(kernel, mask.astype(bool), dtypes=(bool,)).transpose(*mask.dims)
+    known = mask if mask.dtype.kind == "b" else mask.fillna(0)  # a missing value is no hazard
+    return along_time(kernel, known.astype(bool), dtypes=(bool,)).transpose(*mask.dims)
 
 
 def drought_with_heat(
@@ -97,13 +101,16 @@ def label_events(
 
     Works through time in blocks of `block` steps and joins labels across their borders, so that a long record need not fit in
     memory. Returns one row an event: `start`, `end`, `duration` [d], `cell_days`, `severity` (sum), `area` (largest on one day,
-    unit of `cell_area`), largest severity first.
+    unit of `cell_area`), largest severity first. `severity` and `cell_area` may have their dimensions in any order; a missing value of
+    a mask of numbers is false. Cells do not touch across the first and last column.
     """
     from scipy.ndimage import label
 
     if mask.ndim != 3 or mask.dims[0] != "time":
         raise VadoseInputError(f"mask must be (time, y, x), got {mask.dims}")
-    area = np.broadcast_to(np.asarray(cell_area, dtype=float), mask.shape[1:])
+    places = mask.isel(time=0, drop=True)
+    area = xr.DataArray(cell_area).astype(float).broadcast_like(places).transpose(*places.dims).values
+    weights = None if severity is None else severity.transpose(*mask.dims)
     parent: list[int] = [0]
 
     def root(a: int) -> int:
@@ -115,11 +122,11 @@ def label_events(
     rows: list[tuple[int, int, float, float, int]] = []  # label, time, severity, area, cells
     previous = None
     for start in range(0, mask.sizes["time"], block):
-        part = np.asarray(mask.isel(time=slice(start, start + block)).values, dtype=bool)
+        part = np.nan_to_num(mask.isel(time=slice(start, start + block)).values).astype(bool)
         weight = (
             np.ones(part.shape)
-            if severity is None
-            else np.nan_to_num(severity.isel(time=slice(start, start + block)).values)
+            if weights is None
+            else np.nan_to_num(weights.isel(time=slice(start, start + block)).values)
         )
         labels, count = label(part, structure=np.ones((3, 3, 3)))
         offset = len(parent)

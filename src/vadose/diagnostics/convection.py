@@ -201,6 +201,9 @@ def feedback_strength(
     (stratify by convection class and by rain of the day before). TFS = sd(EF) dP(rain > threshold)/dEF; AFS the same for the mean
     amount on days with rain [mm]. Returns both with 90 % bootstrap intervals and counts.
     """
+    if isinstance(evaporative_fraction, xr.DataArray) and isinstance(rain, xr.DataArray):
+        evaporative_fraction, rain = xr.align(evaporative_fraction, rain, join="inner")
+        rain = rain.transpose(*evaporative_fraction.dims)
     ef, r = (np.asarray(a, dtype=float).ravel() for a in (evaporative_fraction, rain))
     good = np.isfinite(ef) & np.isfinite(r)
     ef, r = ef[good], r[good]
@@ -256,15 +259,22 @@ def rain_over_gradient(
     """Does afternoon rain fall over spots drier than their surroundings? (Taylor et al. 2012, doi:10.1038/nature11377)
 
     moisture of the morning and `rain` [mm] of the afternoon, both (time, y, x). For each rainy cell the contrast is its moisture minus the mean
-    of the square of `half` cells around it; control is the same place on its other days. Returns the mean difference event minus control
+    of the square of `half` cells around it (those with a value); control is the same place on its other days. Returns the mean difference event minus control
     [unit of moisture], its place among `draws` random redraws (`percentile`: small means dry spots), and the number of events.
     """
     from scipy.ndimage import uniform_filter
 
-    theta = moisture.transpose("time", ...).values
-    wet = rain.transpose("time", ...).values > threshold
+    moisture, rain = xr.align(moisture.transpose("time", ...), rain, join="inner")
+    theta = moisture.values.astype(float)
+    wet = rain.transpose(*moisture.dims).values > threshold
     size = 2 * half + 1
-    around = (uniform_filter(theta, (1, size, size), mode="nearest") * size**2 - theta) / (size**2 - 1)
+    known = np.isfinite(theta)
+
+    def total(values):  # the filter runs along the rows: a missing value would spoil all that follow
+        return uniform_filter(np.where(known, values, 0.0), (1, size, size), mode="nearest") * size**2
+
+    near = np.rint(total(np.ones(theta.shape))) - 1
+    around = (total(theta) - theta) / np.where(near > 0, near, np.nan)
     contrast = theta - around
     inner = np.zeros(theta.shape[1:], bool)
     inner[half:-half, half:-half] = True

@@ -172,8 +172,8 @@ def variance_change(series: xr.DataArray, split: str, *, dim: str = "time") -> x
     `series` (time, ...) without season and trend; `split`: the first day of the later part. Autocorrelated values are not independent:
     thin daily data to about the memory first.
     """
-    early = series.sel({dim: slice(None, np.datetime64(split) - np.timedelta64(1, "D"))})
-    late = series.sel({dim: slice(split, None)})
+    before = (series[dim] < np.datetime64(split)).values
+    early, late = series.isel({dim: before}), series.isel({dim: ~before})
     if min(early.sizes[dim], late.sizes[dim]) < 10:
         raise TooFewSamplesError(
             f"{early.sizes[dim]} values before and {late.sizes[dim]} after {split}; at least 10 are needed each"

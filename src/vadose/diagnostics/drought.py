@@ -314,7 +314,7 @@ def _stress_runs(level, change, z, index, shortest, out):
 
 
 def evaporative_stress(evapotranspiration: xr.DataArray, potential: xr.DataArray, *, shortest: int = 5) -> xr.Dataset:
-    """SESR events from pentads of ET and PET (time, ...) in one unit.
+    """SESR events from pentads of ET and PET (time, ...), in one unit.
 
     ET / PET is standardized by pentad of the year, and so are its changes. An event has at least `shortest` changes in a row at or
     below their 40th percentile (one exception allowed, not at the ends), ends at or below the 20th percentile, and its mean change

@@ -169,7 +169,7 @@ def drydowns(
     check_moisture(soil_moisture)
     rain = units.convert(precipitation, "mm d-1")
     days = (soil_moisture.time.values - soil_moisture.time.values[0]) / np.timedelta64(1, "D")
-    most = max(soil_moisture.sizes["time"] // (2 * least), 1)
+    most = max(soil_moisture.sizes["time"] // least, 1)  # none shares a day with another
 
     def kernel(theta, water):
         shape = theta.shape

@@ -8,7 +8,7 @@ import xarray as xr
 
 from vadose import cf
 from vadose.diagnostics.pentads import along_time
-from vadose.errors import TooFewSamplesError
+from vadose.errors import TimeAxisError, TooFewSamplesError
 
 #: name, unit, meaning of what is known of an event, after its three positions in time.
 _NUMBERS = (
@@ -102,8 +102,13 @@ def onset_composite(events: xr.Dataset, field: xr.DataArray, *, before: int = 60
     """Mean course of a daily field (time, ...) around the onsets of events, over all cells: (lag).
 
     `field` has the events' cell dimensions and their coordinates. Returns `mean`, `standard_error` (events as independent samples), `n`.
-    Use anomalies of rain, evaporation or vapor pressure deficit to see what leads and what follows. Computes.
+    Use anomalies of rain, evaporation or vapor pressure deficit to see what leads and what follows. Computes. Raises TimeAxisError
+    for a field that is not of every day.
     """
+    if (np.diff(field.time.values) != np.timedelta64(1, "D")).any():
+        raise TimeAxisError(
+            "the composite counts days: the field must have every day once; reindex it to all days first"
+        )
     cells = [d for d in field.dims if d != "time"]
     onset = events["onset"].transpose("event", *cells).values.reshape(events.sizes["event"], -1)
     values = field.transpose("time", *cells).values.reshape(field.sizes["time"], -1)

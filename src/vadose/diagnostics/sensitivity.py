@@ -40,7 +40,8 @@ def _tidy(response, driver, controls=()):
     for array in (response, driver, *controls):
         if set(array.dims) != {"site", "year"}:
             raise DimensionError(f"{array.name!r} must be (site, year), got {array.dims}")
-    arrays = [a.transpose("site", "year").values.astype(float) for a in (response, driver, *controls)]
+    together = xr.align(response, driver, *controls, join="inner")
+    arrays = [a.transpose("site", "year").values.astype(float) for a in together]
     good = np.all([np.isfinite(a) for a in arrays], axis=0)
     keep = (good.sum(axis=1) >= LEAST_YEARS) & (np.nanstd(np.where(good, arrays[1], np.nan), axis=1) > 0)
     if keep.sum() < LEAST_SITES:
@@ -200,6 +201,10 @@ def spatial_temporal_sensitivity(
     """
     if response.mean() <= 0 or any(float(d.mean()) <= 0 for d in drivers.values()):
         raise VadoseInputError("elasticities need a positive mean response and positive mean drivers")
+    response, *others = xr.align(response, *drivers.values(), join="inner")
+    drivers = dict(zip(drivers, others, strict=True))
+    if group is not None and {"site"} <= set(group.coords) & set(response.coords):
+        group = group.sel(site=response["site"])
     labels = np.array(["all"] * response.sizes["site"]) if group is None else group.values
     generator = np.random.default_rng(rng)
     rows = []

@@ -52,7 +52,7 @@ def _prepare(row):
     index = np.arange(row.size)
     x = np.interp(index, index[good], row[good])
     sd = x.std()
-    if sd == 0:
+    if sd <= 1e-10 * np.abs(x).max():  # a constant and its rounding
         return None
     x = (x - x.mean()) / sd
     return x, float(np.clip((x[:-1] * x[1:]).mean() + 1 / x.size, 0.0, 0.99))

@@ -50,7 +50,7 @@ def koppen_geiger(
 ) -> xr.DataArray:
     """Koppen-Geiger class (1..30, 0 where data are missing) from twelve monthly means.
 
-    `air_temperature` [degC] and `precipitation` [mm per month] have `month` of length 12, January first; `lat` decides which
+    `air_temperature` [degC, or as its units say] and `precipitation` [mm per month] have `month` of length 12, January first; `lat` decides which
     half is summer only where both halves are equally warm. Arid classes are tested first. Names are in `flag_meanings`.
     """
     for array in (air_temperature, precipitation):
@@ -58,7 +58,8 @@ def koppen_geiger(
             raise DimensionError(f"twelve months are needed along 'month'; {array.name!r} has {dict(array.sizes)}")
     lat = lat if isinstance(lat, xr.DataArray) else xr.DataArray(lat)
     one = dict.fromkeys(("month",), -1)
-    t, p = (a.chunk(one) if a.chunks is not None else a for a in (air_temperature, precipitation))
+    given = units.taken_as(air_temperature, "degC"), units.taken_as(precipitation, "mm")
+    t, p = (a.chunk(one) if a.chunks is not None else a for a in given)
     out = xr.apply_ufunc(
         _classify,
         t.drop_vars("month", errors="ignore"),
@@ -229,7 +230,7 @@ def performance_table(
     """
     generator = np.random.default_rng(rng)
     chosen = scores[list(names)] if names is not None else scores
-    square = xr.DataArray(np.floor(zones["lat"] / block) * 1000 + np.floor(zones["lon"] / block))
+    square = xr.DataArray(np.floor(zones["lat"] / block) * 1e6 + np.floor(zones["lon"] / block))
     weight = cell_area(zones)
     labels = {k: v for k, v in names_of(zones).items() if k != 0}
     rows = []
