@@ -71,7 +71,11 @@ class Grid:
 
     @classmethod
     def of(cls, data: xr.DataArray | xr.Dataset) -> Grid:
-        """The grid of an array with one-dimensional lat and lon; edges lie midway unless `lat_bnds`, `lon_bnds` are given."""
+        """The grid of an array with one-dimensional lat and lon; edges are `lat_bnds`, `lon_bnds` of a Dataset that has them, else lie midway.
+
+        Rows run from north to south or the other way. Longitudes may cross 180 or 360 degrees anywhere (0 to 359 written as 0 to 179
+        and -180 to -1): edges then go on beyond. Raises DimensionError for axes of one value, and for places in no order.
+        """
         if (
             "lat" not in data.coords
             or "lon" not in data.coords
@@ -87,7 +91,14 @@ class Grid:
         dims = (str(data["lat"].dims[0]), str(data["lon"].dims[0]))
         if min(lat.size, lon.size) < 2:
             raise DimensionError("a grid needs at least two rows and two columns to know its cell size")
-        return cls(lat, lon, np.clip(_midway(lat), -90, 90), _midway(lon), dims)
+        east = np.unwrap(lon, period=360.0)
+        for name, axis in (("lat", lat), ("lon", east)):
+            steps = np.diff(axis)
+            if not ((steps > 0).all() or (steps < 0).all()):
+                raise DimensionError(f"{name} must rise or fall all along its axis; sort it with .sortby({name!r})")
+        lat_edges, lon_edges = _bounds(data, "lat", lat), _bounds(data, "lon", lon)
+        lat_edges = np.clip(_midway(lat), -90, 90) if lat_edges is None else lat_edges
+        return cls(lat, lon, lat_edges, _midway(east) if lon_edges is None else lon_edges, dims)
 
     @cached_property
     def area(self) -> np.ndarray:
@@ -96,6 +107,17 @@ class Grid:
             np.abs(np.diff(np.sin(np.deg2rad(self.lat_edges))))[:, None]
             * np.abs(np.diff(np.deg2rad(self.lon_edges)))[None, :]
         )
+
+
+def _bounds(data, name, centers):
+    """Edges from `<name>_bnds` (centers, 2) in the order of the centers; None without them, and where cells do not touch."""
+    bounds = data.get(f"{name}_bnds") if isinstance(data, xr.Dataset) else None
+    if bounds is None or bounds.ndim != 2 or bounds.shape != (centers.size, 2):
+        return None
+    low, high = np.sort(bounds.values.astype(float), axis=1).T
+    first, second = (low, high) if centers[-1] > centers[0] else (high, low)
+    touching = np.allclose(first[1:], second[:-1], rtol=0.0, atol=1e-6)
+    return np.append(first, second[-1]) if touching else None
 
 
 def _midway(centers):

@@ -148,3 +148,56 @@ def test_points_on_curvilinear_and_scattered_centers():
     assert bool(out[:, 9].isnull().all())
     row = data.stack(cell=dims, create_index=False)
     np.testing.assert_array_equal(at_points(row, lat, lon), out.compute())
+
+
+@pytest.mark.parametrize("method", ["conservative", "bilinear", "nearest"])
+@pytest.mark.parametrize("west", [-20, 160])
+def test_longitudes_turned_by_hand_and_not_sorted_mean_the_same_places(method, west):
+    """0 to 359 written as 0 to 179 and -180 to -1, as `(lon + 180) % 360 - 180` leaves it."""
+    data, _ = globe(3.0, np.random.default_rng(5), 1)
+    turned = data.roll(lon=60, roll_coords=True)
+    target = Grid.regular((west, -20, west + 40, 20), 5)
+    xr.testing.assert_allclose(regrid(turned, target, method=method), regrid(data, target, method=method))
+    np.testing.assert_allclose(Grid.of(turned).area.sum(), 4 * np.pi, rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["conservative", "bilinear", "nearest"])
+def test_a_region_across_the_date_line_says_nothing_of_greenwich(method):
+    data, _ = globe(2.0, np.random.default_rng(6), 1)
+    region = data.roll(lon=90, roll_coords=True).isel(lon=slice(80, 100))  # 161 E to 161 W
+    assert region.lon.values[0] > 0 > region.lon.values[-1]
+    assert regrid(region, Grid.regular((-20, -20, 20, 20), 4), method=method)["soil_moisture"].isnull().all()
+    inside = Grid.regular((170, -20, 190, 20), 4)
+    wanted = regrid(data, inside, method=method)["soil_moisture"]
+    np.testing.assert_allclose(regrid(region, inside, method=method)["soil_moisture"], wanted, rtol=1e-12)
+
+
+def test_places_in_no_order_are_refused_and_bounds_are_taken():
+    data, _ = globe(10.0, np.random.default_rng(7), 1)
+    with pytest.raises(DimensionError, match="sortby"):
+        Grid.of(data.isel(lat=[3, 1, 2]))
+    uneven = np.array([-90.0, -80, -30, 0, 10])
+    both = data.isel(lat=slice(0, 4)).assign_coords(lat=[-85.0, -55, -15, 5]).to_dataset()
+    for order in (slice(None), slice(None, None, -1)):
+        bounds = ("lat", "bnds"), np.stack([uneven[:-1], uneven[1:]], axis=1)
+        np.testing.assert_allclose(Grid.of(both.assign(lat_bnds=bounds).isel(lat=order)).lat_edges, uneven[order])
+
+
+@pytest.mark.parametrize("resolution", [0.9, 0.45, 1.5])
+def test_a_whole_cell_is_whole_however_its_parts_add_up(resolution):
+    grid = Grid.regular((0, 0, 9, 9), 0.3)
+    data = xr.DataArray(np.ones((30, 30), ">f4"), dims=("lat", "lon"), coords={"lat": grid.lat, "lon": grid.lon})
+    for method in ("conservative", "bilinear"):
+        out = regrid(data, Grid.regular((0, 0, 9, 9), resolution), method=method, minimum=1.0)
+        np.testing.assert_allclose(out["data"], 1.0, rtol=1e-12)
+    holed = data.where((data.lat > 0.2) | (data.lon > 0.2))
+    assert int(regrid(holed, Grid.regular((0, 0, 9, 9), 0.9), minimum=1.0)["data"].isnull().sum()) == 1
+
+
+def test_points_on_a_single_row_and_points_without_a_place():
+    lon = np.arange(0.5, 10)
+    row = xr.DataArray(lon[None], dims=("lat", "lon"), coords={"lat": [20.0], "lon": lon})
+    lat, east = xr.DataArray([20.1, 25.0, np.nan], dims="station"), xr.DataArray([3.4, 3.4, 3.4], dims="station")
+    np.testing.assert_array_equal(at_points(row, lat, east), [3.5, np.nan, np.nan])
+    scattered = xr.DataArray(lon, dims="cell", coords={"lat": ("cell", np.full(10, 20.0)), "lon": ("cell", lon)})
+    np.testing.assert_array_equal(at_points(scattered, lat, east), [3.5, np.nan, np.nan])

@@ -15,7 +15,7 @@ from numba import njit
 
 from vadose.errors import VadoseInputError, unknown_name
 from vadose.grid import Grid
-from vadose.metrics.threads import by_rows
+from vadose.metrics.threads import by_rows, native
 
 
 @dataclass(frozen=True)
@@ -133,10 +133,15 @@ def _conservative(data, rs, ri, rw, cs, ci, cw, minimum, area, out, fraction):
 METHODS = ("conservative", "bilinear", "nearest")
 
 
-def apply_checks(minimum: float) -> None:
-    """Raise VadoseInputError unless the least valid share lies in (0, 1]."""
+#: Shares are sums of products of lengths: a whole cell's may fall short of one by so much.
+ROUNDING = 1e-9
+
+
+def least_share(minimum: float) -> float:
+    """The least valid share, less rounding; VadoseInputError unless it lies in (0, 1]."""
     if not 0 < minimum <= 1:
         raise VadoseInputError(f"minimum must lie in (0, 1], got {minimum}")
+    return minimum - ROUNDING
 
 
 def regrid(
@@ -149,11 +154,11 @@ def regrid(
     """
     if method not in METHODS:
         raise unknown_name("regridding method", method, METHODS)
-    apply_checks(minimum)
+    least = least_share(minimum)
     grid = source or Grid.of(data)
     name = str(data.name or "data")
     kernel = {"conservative": _conservative_of, "bilinear": _bilinear_of, "nearest": _nearest_of}[method](
-        grid, target, minimum
+        grid, target, least
     )
     core = list(grid.dims)
     if data.chunks is not None:
@@ -182,7 +187,7 @@ def _conservative_of(grid, target, minimum):
     area = target.area
 
     def kernel(values):
-        flat = np.ascontiguousarray(values.reshape(-1, *values.shape[-2:]))
+        flat = native(values.reshape(-1, *values.shape[-2:]))
         shape = (flat.shape[0], target.lat.size, target.lon.size)
         out, share = np.empty(shape), np.empty(shape)
         # Unsigned numbers of columns: the compiled loop then need not look for negative ones, which halves its time.
@@ -221,6 +226,7 @@ def _bilinear_of(grid, target, minimum):
 
 def _bracket(source, target, period):
     """Neighbors of each target among the source centers, the share of the second, and whether it lies inside."""
+    source = source if period is None else np.unwrap(source, period=period)
     order = np.argsort(source)
     s = source[order]
     t = target.astype(float)

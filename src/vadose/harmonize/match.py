@@ -12,6 +12,7 @@ from vadose.errors import VadoseInputError, unknown_name
 from vadose.metrics.threads import by_rows
 
 METHODS = ("nearest", "unique_nearest", "window_mean")
+ALONE = 0.5  # degrees: the size of a cell that has no neighbor
 
 
 def in_time(data: xr.DataArray, time: xr.DataArray, *, window: np.timedelta64, method: str = "nearest") -> xr.DataArray:
@@ -119,7 +120,8 @@ def at_points(data: xr.DataArray, lat: xr.DataArray, lon: xr.DataArray, *, reach
     """Values of the cells that hold points: nearest cell center, NaN beyond `reach` cell sizes.
 
     `data` lies on rows and columns, on a curvilinear grid (two-dimensional lat and lon) or at scattered locations and mesh cells (one
-    dimension); for those the size is the distance of the nearest center to its own neighbor. Lazy in, lazy out.
+    dimension); for those the size is the distance of the nearest center to its own neighbor (half a degree where there is none).
+    Longitudes count around the globe. A point without a place has no value. Lazy in, lazy out.
     """
     if data["lat"].dims == data["lon"].dims:
         picked, near = _of_centers(data, lat, lon, reach)
@@ -139,8 +141,11 @@ def _of_centers(data, lat, lon, reach):
     if known.size == 0:
         raise VadoseInputError("no place of the data has a latitude and a longitude")
     tree = cKDTree(have[known])
-    distance, at = tree.query(_on_sphere(lat.values.ravel(), lon.values.ravel()))
-    spacing = tree.query(have[known][at], k=2)[0][:, 1] if known.size > 1 else np.full(at.size, np.deg2rad(0.5))
+    want = _on_sphere(lat.values.ravel(), lon.values.ravel())
+    nowhere = ~np.isfinite(want).all(axis=1)
+    distance, at = tree.query(np.where(nowhere[:, None], 0.0, want))
+    distance[nowhere] = np.inf
+    spacing = tree.query(have[known][at], k=2)[0][:, 1] if known.size > 1 else np.full(at.size, np.deg2rad(ALONE))
     place = np.unravel_index(known[at].reshape(lat.shape), shape)
     picked = data.isel({d: xr.DataArray(p, dims=lat.dims) for d, p in zip(dims, place, strict=True)})
     return picked, (distance <= np.maximum(reach * spacing, 1e-11)).reshape(lat.shape)
@@ -150,7 +155,7 @@ def _of_rows_and_columns(data, lat, lon, reach):
     rows, columns = str(data["lat"].dims[0]), str(data["lon"].dims[0])
     i = np.abs(lat.values[..., None] - data["lat"].values).argmin(axis=-1)
     j = np.abs((lon.values[..., None] - data["lon"].values + 180) % 360 - 180).argmin(axis=-1)
-    size = [np.median(np.abs(np.diff(data[d].values))) for d in ("lat", "lon")]
+    size = [np.median(np.abs(np.diff(data[d].values))) if data[d].size > 1 else ALONE for d in ("lat", "lon")]
     near = (np.abs(data["lat"].values[i] - lat.values) <= reach * size[0]) & (
         np.abs((data["lon"].values[j] - lon.values + 180) % 360 - 180) <= reach * size[1]
     )

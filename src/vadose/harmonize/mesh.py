@@ -17,7 +17,7 @@ import xarray as xr
 from vadose import ease
 from vadose.errors import DimensionError, VadoseInputError, unknown_name
 from vadose.harmonize import polygons, sphere
-from vadose.harmonize.grid import Grid, apply_checks
+from vadose.harmonize.grid import Grid, least_share
 
 METHODS = ("conservative", "bilinear", "nearest")
 FAR = 1.5  # a target farther from its nearest source than this many spacings of the source has no value
@@ -277,7 +277,7 @@ def remap(data: xr.DataArray, table: xr.Dataset, *, minimum: float = 0.5) -> xr.
         raise DimensionError(
             f"these weights are for dimensions {dict(zip(dims, shape, strict=True))}, the data has {dict(data.sizes)}"
         )
-    apply_checks(minimum)
+    least = least_share(minimum)
     start, index, weight, area = (table[n].values for n in ("start", "index", "weight", "area"))
     targets = str(table.attrs["target_dims"]).split()
     sizes = tuple(int(v) for v in np.atleast_1d(table.attrs["target_shape"]))
@@ -286,7 +286,7 @@ def remap(data: xr.DataArray, table: xr.Dataset, *, minimum: float = 0.5) -> xr.
     def kernel(values):
         lead = values.shape[: values.ndim - len(dims)]
         flat = np.ascontiguousarray(values.reshape(-1, int(np.prod(shape))), dtype=float)
-        out, share = polygons.weighted(flat, start, index, weight, area, minimum)
+        out, share = polygons.weighted(flat, start, index, weight, area, least)
         return out.reshape(*lead, *sizes), share.reshape(*lead, *sizes)
 
     if data.chunks is not None:

@@ -22,6 +22,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def native(values: np.ndarray) -> np.ndarray:
+    """Values as compiled kernels take them: contiguous, in this machine's byte order; half precision becomes single."""
+    kind = np.dtype(np.float32) if values.dtype == np.float16 else values.dtype.newbyteorder("=")
+    return np.ascontiguousarray(values, dtype=kind)
+
+
 def by_rows(kernel: Callable[[slice], object], rows: int, values: int) -> None:
     """Call `kernel(part)` for slices that cover `rows`, at the same time where `values` (how many there are) is large."""
     count = min(rows, cores())
