@@ -19,10 +19,11 @@ from vadose.errors import UnitsError
 SPELLINGS = {
     "": "1", "-": "1", "none": "1", "unitless": "1", "fraction": "1", "proportion": "1", "index": "1",
     "m3/m3": "m3 m-3", "m^3/m^3": "m3 m-3", "m^3 m^-3": "m3 m-3", "m**3 m**-3": "m3 m-3", "cm**3/cm**3": "m3 m-3", "m³/m³": "m3 m-3",
-    "cm3/cm3": "m3 m-3", "cm3 cm-3": "m3 m-3", "vol%": "percent", "% vol": "percent", "%": "percent", "%vol": "percent",
+    "cm3/cm3": "m3 m-3", "cm3 cm-3": "m3 m-3", "m³ m-³": "m3 m-3", "[m3 m-3]": "m3 m-3", "volumetric": "m3 m-3",
+    "vol%": "percent", "% vol": "percent", "%": "percent", "%vol": "percent", "vol.%": "percent", "vol.-%": "percent", "vol %": "percent", "percentage": "percent", "pct": "percent", "%vwc": "percent",
     "kelvin": "K", "k": "K", "degrees_kelvin": "K", "degc": "degC", "deg c": "degC", "celsius": "degC", "c": "degC", "°c": "degC",
-    "degrees celsius": "degC", "degree_celsius": "degC",
-    "kg/m2": "kg m-2", "kg/m^2": "kg m-2", "kg m**-2": "kg m-2", "kg m^-2": "kg m-2",
+    "degrees celsius": "degC", "degree_celsius": "degC", "degrees_celsius": "degC", "degreesc": "degC", "℃": "degC",
+    "kg/m2": "kg m-2", "kg/m^2": "kg m-2", "kg m**-2": "kg m-2", "kg m^-2": "kg m-2", "m of water equivalent": "m",
     "mm/day": "mm d-1", "mm/d": "mm d-1", "mm day-1": "mm d-1", "mm/h": "mm h-1", "mm hr-1": "mm h-1",
     "kg/m2/s": "kg m-2 s-1", "kg m**-2 s**-1": "kg m-2 s-1", "w/m2": "W m-2", "w m**-2": "W m-2",
 }  # fmt: skip
@@ -111,6 +112,26 @@ def convert(array: xr.DataArray, to: str) -> xr.DataArray:
         out.name = array.name
     out.attrs["units"] = to
     return out
+
+
+def taken_as(value: Any, to: str) -> Any:
+    """`value` in units `to`: an array that says its units is converted, all else is taken to be in `to` already.
+
+    Raises `UnitsError` for units of another kind. Lazy in, lazy out.
+    """
+    return convert(value, to) if isinstance(value, xr.DataArray) and "units" in value.attrs else value
+
+
+def like(array: xr.DataArray, reference: xr.DataArray) -> xr.DataArray:
+    """`array` in the units of `reference` where both say theirs and a factor leads from one to the other; else as it is.
+
+    K and degC stay apart: a departure does not say that it is one, and must not be moved by 273.15. Lazy in, lazy out.
+    """
+    have, want = array.attrs.get("units"), reference.attrs.get("units")
+    if have is None or want is None or have == want or not compatible(str(have), str(want)):
+        return array
+    _, offset = _factors(str(have), str(want)) or (1.0, 0.0)
+    return array if offset else convert(array, str(want))
 
 
 def declare(*, returns: str | None = None, **expected: str) -> Callable:

@@ -103,3 +103,27 @@ def test_where_there_is_no_mean_there_is_no_error():
     for out in (below, half):
         assert np.isnan(out.soil_moisture)
         assert np.isnan(out.soil_moisture_standard_error)
+
+
+def test_a_layer_that_takes_no_part_need_not_know_its_error():
+    bounds = np.array([[0.0, 0.1], [0.1, 0.12], [0.12, 0.3], [0.3, 1.0]])
+    v = xr.DataArray([0.2, np.nan, 0.3, 0.4], dims="depth")
+    out = layers_to_layer(v, bounds, 0.0, 0.3, error=xr.DataArray([0.02, np.nan, 0.02, np.nan], dims="depth"))
+    # shares 0.1 / 0.28 and 0.18 / 0.28, middles 0.16 m apart, correlation exp(-0.16 / 0.3)
+    a, b, rho = 10 / 28, 18 / 28, np.exp(-0.16 / 0.30)
+    wanted = 0.02 * np.sqrt(a**2 + b**2 + 2 * rho * a * b)
+    assert float(out.soil_moisture_standard_error) == pytest.approx(wanted, rel=1e-12)
+    unknown = layers_to_layer(v, bounds, 0.0, 0.3, error=xr.DataArray([np.nan, np.nan, 0.02, np.nan], dims="depth"))
+    assert np.isnan(unknown.soil_moisture_standard_error)
+
+
+def test_layers_in_percent_become_fractions():
+    v = xr.DataArray([10.0, 30.0], dims="depth", attrs={"units": "%"})
+    error = xr.DataArray([2.0, 2.0], dims="depth", attrs={"units": "%"})
+    bounds, z = np.array([[0.0, 0.1], [0.1, 0.2]]), np.array([0.05, 0.15])
+    out = layers_to_layer(v, bounds, 0.0, 0.2, error=error)
+    assert float(out.soil_moisture) == pytest.approx(0.2)
+    assert 0.01 < float(out.soil_moisture_standard_error) < 0.02
+    assert float(sensors_to_layer(v, z, 0.05, 0.15).soil_moisture) == pytest.approx(0.2)
+    with pytest.raises(UnitsError, match="different kind"):
+        layers_to_layer(v.assign_attrs(units="K"), bounds, 0.0, 0.2)

@@ -173,3 +173,24 @@ def test_lines_end_as_the_user_chooses(method):
         out = rescale.apply(far, p, extrapolation=rule)
         np.testing.assert_allclose(out.soil_moisture, expected, atol=1e-9)
         assert out.soil_moisture_rescaling_flag.values.tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize("method", ["linreg", "mean_std", "min_max", "cdf", "triple"])
+def test_a_source_that_never_changes_has_no_scale(method):
+    rng = np.random.default_rng(4)
+    n = 1001
+    stuck, alive, third = (xr.DataArray(v, dims="time") for v in (np.full(n, 0.1), rng.random(n), rng.random(n)))
+    p = rescale.fit(stuck, alive, method=method, third=third if method == "triple" else None)
+    name = "source_knots" if method == "cdf" else "slope"
+    assert p[name].isnull().all()
+
+
+@pytest.mark.parametrize("method", ["linreg", "mean_std", "min_max", "cdf"])
+def test_single_precision_and_order_of_dimensions_change_only_rounding(method):
+    """280 K added up in single precision loses the third digit after the point."""
+    rng = np.random.default_rng(5)
+    source = xr.DataArray((280 + rng.normal(0, 5, (4000, 3))).astype("float32"), dims=("time", "cell"))
+    reference = (0.5 * source.astype(float) + 150 + rng.normal(0, 1, (4000, 3))).astype("float32")
+    wanted = rescale.fit(source.astype(float), reference.astype(float), method=method)
+    for x, y in ((source, reference), (source.T, reference), (source.chunk(cell=1, time=999), reference.chunk(cell=2))):
+        xr.testing.assert_allclose(rescale.fit(x, y, method=method).transpose(*wanted.dims), wanted, rtol=1e-9)

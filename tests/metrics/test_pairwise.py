@@ -73,3 +73,34 @@ def test_block_bootstrap_covers_the_mean_of_a_persistent_series():
         low, high = block_bootstrap(lambda s: s.mean(0), x, block=40, draws=300, rng=k)
         hits += low <= 0 <= high
     assert 0.88 <= hits / 200 <= 0.99
+
+
+@pytest.mark.parametrize("n", [10, 365, 10_000])
+def test_a_constant_series_has_no_correlation_whatever_its_mean_rounds_to(n):
+    """0.1 added up n times is not n times 0.1: the spread that is left is rounding, and no score may be made of it."""
+    stuck, alive = series(np.full(n, 0.1)), series(np.random.default_rng(0).uniform(0.1, 0.4, n))
+    for reference, other in ((stuck, alive), (alive, stuck), (stuck, stuck * 1.1)):
+        out = compare(reference, other)
+        assert np.isnan([float(out[name]) for name in ("pearson", "kge")]).all()
+    assert np.isnan([float(compare(stuck, alive)[name]) for name in ("slope", "nse")]).all()
+    assert float(compare(stuck, stuck * 1.1).bias) == pytest.approx(0.01)
+
+
+def test_percent_is_compared_with_fractions_and_departures_in_degrees_stay():
+    one = series(np.random.default_rng(0).uniform(0.1, 0.4, 100))
+    for other in (one, (100 * one).assign_attrs(units="%"), (100 * one).assign_attrs(units="vol.%")):
+        out = compare(one, other)
+        assert float(out.bias) == pytest.approx(0.0, abs=1e-12)
+        assert out.bias.attrs["units"] == "m3 m-3"
+        assert float(scores(moments(stack(one, other, names=["a", "b"])), "a", "b").bias) == pytest.approx(0, abs=1e-12)
+    departure = one.assign_attrs(units="K")
+    assert float(compare(departure, departure.assign_attrs(units="degC")).bias) == 0.0
+
+
+@pytest.mark.parametrize("kind", [">f4", ">f8", "float16", "float32", "int64"])
+def test_numbers_of_any_kind_and_byte_order_give_the_scores_of_double_precision(kind):
+    rng = np.random.default_rng(3)
+    a, b = (series(np.round(1000 * rng.uniform(0.1, 0.4, 200))) for _ in range(2))
+    wanted, got = compare(a, b), compare(a.astype(kind), b.astype(kind))
+    for name in ("bias", "ubrmsd", "pearson", "n_eff"):
+        assert float(got[name]) == pytest.approx(float(wanted[name]), rel=1e-12)

@@ -122,3 +122,31 @@ def test_station_representativeness_is_its_squared_correlation_with_the_cell():
     out = rep.station_representativeness(a, b, c)
     assert float(out.representativeness) == pytest.approx(0.5, abs=0.02)  # s_P^2 / (s_P^2 + s_e^2) with both .05
     assert float(out.error_sd) == pytest.approx(0.05, abs=0.001)
+
+
+def test_two_sensors_at_one_place_share_their_weight():
+    rng = np.random.default_rng(8)
+    values = xr.DataArray(rng.random((20, 4)), dims=("time", "station"))
+    x, y, box = np.array([0.5, 0.5, 1.5, 2.5]), np.array([0.5, 0.5, 2.0, 1.0]), (0.0, 0.0, 3.0, 3.0)
+    bare, noisy = {"nugget": 0.0, "sill": 1.0, "length": 1.0}, {"nugget": 0.2, "sill": 1.0, "length": 1.0}
+    for model in (bare, noisy):
+        out = rep.footprint_mean(values, x, y, box, variogram=model)
+        turned = rep.footprint_mean(
+            values[:, [1, 0, 2, 3]].drop_vars("station", errors="ignore"), x, y, box, variogram=model
+        )
+        np.testing.assert_allclose(out.soil_moisture, turned.soil_moisture, rtol=1e-9)
+    merged = values[:, 1:].copy()
+    merged[:, 0] = values[:, :2].mean("station")
+    alone = rep.footprint_mean(merged, x[1:], y[1:], box, variogram=bare)
+    np.testing.assert_allclose(
+        rep.footprint_mean(values, x, y, box, variogram=bare).soil_moisture, alone.soil_moisture, rtol=1e-9
+    )
+
+
+def test_longitudes_of_map_and_predictor_may_be_counted_from_either_end():
+    rng = np.random.default_rng(9)
+    lat, lon = np.arange(0.5, 4), np.arange(180.5, 188)
+    fine = xr.DataArray(rng.random((4, 8)), dims=("lat", "lon"), coords={"lat": lat, "lon": lon})
+    coarse = fine.coarsen(lat=2, lon=2).mean() + 0.1
+    west = fine.assign_coords(lon=lon - 360.0)
+    np.testing.assert_allclose(rep.downscale(coarse, west).coarsen(lat=2, lon=2).mean(), coarse)

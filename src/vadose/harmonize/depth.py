@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from vadose import cf
+from vadose import cf, units
 from vadose.errors import DimensionError, VadoseInputError
 
 MINIMUM_COVERAGE = 0.75
@@ -29,14 +29,14 @@ def layers_to_layer(
     dim: str = "depth",
     error: xr.DataArray | None = None,
 ) -> xr.Dataset:
-    """Layer means (…, dim) with `bounds` (layers, 2) [m] -> the mean over top..bottom, with `coverage` and standard error.
+    """Layer means (…, dim) [m3 m-3, or as its units say] with `bounds` (layers, 2) [m] -> the mean over top..bottom, with `coverage` and standard error.
 
     NaN where layers with values cover less than three quarters of the target. Errors of layers are correlated by
     exp(-distance / 0.3 m).
     """
     _check(top, bottom)
     weight = xr.DataArray(overlap(np.asarray(bounds, float), top, bottom), dims=dim)
-    values = values.drop_vars(dim, errors="ignore")
+    values = units.taken_as(values, "m3 m-3").drop_vars(dim, errors="ignore")
     present = weight * values.notnull()
     total = present.sum(dim)
     coverage = total / (bottom - top)
@@ -49,7 +49,7 @@ def layers_to_layer(
     )
     if error is not None:
         share = present / total.where(total > 0)
-        sd = _error(share, error.drop_vars(dim, errors="ignore"), np.asarray(bounds, float).mean(axis=1), dim)
+        sd = _error(share, error, np.asarray(bounds, float).mean(axis=1), dim)
         out["soil_moisture_standard_error"] = sd.where(out.soil_moisture.notnull())
     return cf.with_depth(out, top, bottom)
 
@@ -77,7 +77,7 @@ def sensors_to_layer(
         )
     share = xr.DataArray(profile_weights(z, top, bottom), dims=dim)
     beyond = bottom > REACH * z[-1] + 1e-12
-    values = values.drop_vars(dim, errors="ignore")
+    values = units.taken_as(values, "m3 m-3").drop_vars(dim, errors="ignore")
     mean = (values * share).sum(dim, skipna=False)
     if beyond and not extrapolate:
         mean = mean * np.nan
@@ -86,7 +86,7 @@ def sensors_to_layer(
     out["soil_moisture_flag"] = flag.assign_attrs(cf.flag_attrs(("extrapolated",)))
     linked = ["soil_moisture_flag"]
     if error is not None:
-        sd = _error(share, error.drop_vars(dim, errors="ignore"), z, dim)
+        sd = _error(share, error, z, dim)
         out["soil_moisture_standard_error"] = sd.where(mean.notnull())
         linked.append("soil_moisture_standard_error")
     return cf.link(cf.with_depth(out, top, bottom), "soil_moisture", *linked)
@@ -106,7 +106,8 @@ def profile_weights(z: np.ndarray, top: float, bottom: float) -> np.ndarray:
 def _error(share, error, centers, dim):
     distance = np.abs(centers[:, None] - centers[None, :])
     correlation = xr.DataArray(CORRELATION ** (distance / CORRELATION_LENGTH), dims=(dim, "_other"))
-    part = share * error
+    error = units.taken_as(error, "m3 m-3").drop_vars(dim, errors="ignore")
+    part = (share * error).where(share > 0, 0.0)  # a layer that takes no part need not know its error
     variance = xr.dot(part, correlation, part.rename({dim: "_other"}), dim=[dim, "_other"])
     return np.sqrt(variance).assign_attrs(units="m3 m-3", long_name="standard error of soil moisture")
 

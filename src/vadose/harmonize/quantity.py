@@ -56,6 +56,7 @@ def to_saturation(
     )
     linked = ["soil_saturation_flag"]
     if error is not None:
+        error = units.taken_as(error, "m3 m-3")
         out["soil_saturation_standard_error"] = np.sqrt(error**2 + (saturation * porosity_error) ** 2) / porosity
         linked.append("soil_saturation_standard_error")
     return cf.link(out, "soil_saturation", *linked)

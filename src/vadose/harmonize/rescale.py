@@ -12,6 +12,7 @@ from numba import njit
 
 from vadose import cf
 from vadose.errors import VadoseInputError, unknown_name
+from vadose.metrics.pairwise import ROUNDING
 from vadose.metrics.threads import by_rows
 
 METHODS = ("linreg", "mean_std", "min_max", "cdf", "triple")
@@ -73,9 +74,11 @@ def fit(
         both = source.notnull() & reference.notnull()
         if third is not None:
             both = both & third.notnull()
-        x, y = source.where(both), reference.where(both)
+        x, y = (v.where(both).astype(float) for v in (source, reference))  # sums of single precision lose digits
         n = both.sum(dim)
-        slope, intercept = _line(x, y, method, dim) if third is None else _triple(x, y, third.where(both), dim)
+        slope, intercept = (
+            _line(x, y, method, dim) if third is None else _triple(x, y, third.where(both).astype(float), dim)
+        )
         enough = (n >= n_min) & np.isfinite(slope)
         line = {"slope": slope, "intercept": intercept, "source_low": x.min(dim), "source_high": x.max(dim)}
         out = xr.Dataset({**{k: v.where(enough) for k, v in line.items()}, "n": n})
@@ -100,8 +103,14 @@ def _by_month(source, reference, options):
 def _triple(x, y, z, dim):
     apart = z - z.mean(dim)
     shared = ((x - x.mean(dim)) * apart).mean(dim)
-    slope = ((y - y.mean(dim)) * apart).mean(dim) / shared.where(shared != 0)
+    slope = ((y - y.mean(dim)) * apart).mean(dim) / shared.where((shared != 0) & (_spread(x, dim) > 0))
     return slope, y.mean(dim) - slope * x.mean(dim)
+
+
+def _spread(x, dim):
+    """Standard deviation; zero where it is but the rounding of a constant."""
+    sd = x.std(dim)
+    return sd.where(~(sd <= ROUNDING * abs(x.mean(dim))), 0.0)
 
 
 def _line(x, y, method, dim):
@@ -109,7 +118,7 @@ def _line(x, y, method, dim):
         spread = x.max(dim) - x.min(dim)
         slope = (y.max(dim) - y.min(dim)) / spread.where(spread > 0)
         return slope, y.min(dim) - slope * x.min(dim)
-    sd = x.std(dim)
+    sd = _spread(x, dim)
     if method == "mean_std":
         slope = y.std(dim) / sd.where(sd > 0)
     else:

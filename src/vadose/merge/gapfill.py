@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from numba import njit
 
-from vadose import cf
+from vadose import cf, units
 from vadose.errors import DimensionError, VadoseInputError
 from vadose.harmonize.climatology import climatology, expected
 from vadose.typing import Rng
@@ -143,6 +143,7 @@ def fill(
     and `inflation` (factor that made 90 % intervals hold on hidden values). Fewer than 60 values give NaN. Lazy in, lazy out.
     """
     cf.check_time(series)
+    series, standard_error = (units.taken_as(v, "m3 m-3") for v in (series, standard_error))
     step = np.diff(series.time.values).astype("timedelta64[h]").astype(float)
     if step.size and not (step == 24).all():
         raise VadoseInputError("gap filling needs every day once: reindex(time=pd.date_range(...)) first")

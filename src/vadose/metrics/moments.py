@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 from numba import njit
 
+from vadose import units
 from vadose.errors import DimensionError, VadoseInputError
 
 PRODUCT, OTHER = "product", "product_2"
@@ -60,12 +61,15 @@ def _kernel(data):
 
 
 def stack(*series: xr.DataArray, names: Sequence[Hashable] | None = None) -> xr.DataArray:
-    """Series with common coordinates -> one array with a `product` dimension; names default to the arrays' own."""
+    """Series with common coordinates -> one array with a `product` dimension; names default to the arrays' own.
+
+    Series that say their units are brought to those of the first where one can become the other. Lazy in, lazy out.
+    """
     labels = list(names) if names is not None else [s.name if s.name is not None else k for k, s in enumerate(series)]
     if len(set(labels)) != len(labels):
         raise VadoseInputError(f"product names must differ, got {labels}; give names=[...]")
     return xr.concat(
-        [s.reset_coords(drop=True) for s in series],
+        [units.like(s, series[0]).reset_coords(drop=True) for s in series],
         xr.DataArray(labels, dims=PRODUCT, name=PRODUCT),
         join="inner",
         combine_attrs="drop_conflicts",

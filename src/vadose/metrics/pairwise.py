@@ -12,11 +12,14 @@ import numpy as np
 import xarray as xr
 from numba import njit
 
+from vadose import units
 from vadose.errors import DimensionError, unknown_name
 from vadose.metrics.moments import OTHER, PRODUCT
-from vadose.metrics.threads import by_rows
+from vadose.metrics.threads import by_rows, native
 from vadose.metrics.uncertainty import correlation_interval, effective_size, mean_interval, variance_interval
 
+#: A spread below this share of the mean is rounding: the series is constant.
+ROUNDING = 1e-10
 UNITS_OF_DATA = ("bias", "rmsd", "ubrmsd", "mae", "standard_deviation_reference", "standard_deviation_other")
 
 
@@ -33,6 +36,7 @@ def scores(state: xr.Dataset, reference: Hashable, other: Hashable) -> xr.Datase
 
 
 def _scores(n, mean_r, mean_o, var_r, var_o, cov):
+    var_r, var_o = (v.where(~(v <= (ROUNDING * m) ** 2), 0.0) for v, m in ((var_r, mean_r), (var_o, mean_o)))
     bias = mean_o - mean_r
     ub = np.sqrt((var_r + var_o - 2 * cov).clip(min=0.0))
     sd_r, sd_o = np.sqrt(var_r), np.sqrt(var_o)
@@ -110,7 +114,7 @@ def _pair_state(reference, other, dim):
 
     def kernel(a, b):
         a, b = np.broadcast_arrays(a, b)
-        flat = [np.ascontiguousarray(v.reshape(-1, v.shape[-1])) for v in (a, b)]
+        flat = [native(v.reshape(-1, v.shape[-1])) for v in (a, b)]
         flat = [v if v.dtype.kind == "f" else v.astype(float) for v in flat]
         out = np.empty((9, flat[0].shape[0]))
         by_rows(lambda p: _pairs(flat[0][p], flat[1][p], out[:, p]), flat[0].shape[0], flat[0].size)
@@ -125,12 +129,14 @@ def compare(reference: xr.DataArray, other: xr.DataArray, *, dim: str = "time", 
     """Scores of `other` against `reference` along `dim` with n, n_eff and intervals that hold under autocorrelation.
 
     Returns each score, `n_eff`, and `<score>_low`, `<score>_high` for bias, ubrmsd and pearson. Series must share `dim`;
-    samples where either is missing are left out. Lazy in, lazy out.
+    samples where either is missing are left out. `other` is brought to the units of `reference` where both say theirs (m3 m-3 and %).
+    Lazy in, lazy out. Raises DimensionError without `dim`.
     """
     for array in (reference, other):
         if dim not in array.dims:
             raise DimensionError(f"no dimension {dim!r}; the array has {array.dims}")
-    units = reference.attrs.get("units")
+    unit = reference.attrs.get("units")
+    other = units.like(other, reference)
     reference, other = xr.align(reference, other, join="inner", copy=False)
     reference, other = (a.chunk({dim: -1}) if a.chunks is not None else a for a in (reference, other))
     n, mean_r, mean_o, var_r, var_o, cov, r_ref, r_oth, r_difference = _pair_state(reference, other, dim)
@@ -144,6 +150,6 @@ def compare(reference: xr.DataArray, other: xr.DataArray, *, dim: str = "time", 
     out["pearson_low"], out["pearson_high"] = correlation_interval(out.pearson, out.n_eff, level=level)
     for name in out.data_vars:
         stem = str(name).removesuffix("_low").removesuffix("_high")
-        out[name].attrs = {"units": units if stem in UNITS_OF_DATA and units else "1"}
+        out[name].attrs = {"units": unit if stem in UNITS_OF_DATA and unit else "1"}
     out.attrs["sign"] = "bias = other - reference"
     return out

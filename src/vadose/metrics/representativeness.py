@@ -113,20 +113,21 @@ def _block_kriging(x, y, box, variogram):
     pick = slice(None, None, 7)  # 515 points are enough for the mean of a smooth covariance
     total = variogram["nugget"] + variogram["sill"]
 
-    def covariance(h, *, points):
-        smooth = variogram["sill"] * np.exp(-h / variogram["length"])
-        return np.where(h > 0, smooth, total) if points else smooth
+    def covariance(h):
+        return variogram["sill"] * np.exp(-h / variogram["length"])
 
     n = np.size(x)
     between = np.hypot(np.ravel(x)[:, None] - np.ravel(x), np.ravel(y)[:, None] - np.ravel(y))
     left = np.ones((n + 1, n + 1))
-    left[:n, :n], left[n, n] = covariance(between, points=True), 0.0
-    to_block = covariance(np.hypot(np.ravel(x)[:, None] - columns, np.ravel(y)[:, None] - rows), points=False).mean(
-        axis=1
-    )
+    left[:n, :n], left[n, n] = np.where(np.eye(n, dtype=bool), total, covariance(between)), 0.0
+    to_block = covariance(np.hypot(np.ravel(x)[:, None] - columns, np.ravel(y)[:, None] - rows)).mean(axis=1)
     px, py = columns[pick], rows[pick]
-    inside = covariance(np.hypot(px[:, None] - px, py[:, None] - py), points=False).mean()
-    solved = np.linalg.solve(left, np.append(to_block, 1.0))
+    inside = covariance(np.hypot(px[:, None] - px, py[:, None] - py)).mean()
+    right = np.append(to_block, 1.0)
+    try:
+        solved = np.linalg.solve(left, right)
+    except np.linalg.LinAlgError:  # stations at one place without a nugget say the same: they share their weight
+        solved = np.linalg.lstsq(left, right, rcond=None)[0]
     return solved[:n], max(float(inside - solved[:n] @ to_block - solved[n]), 0.0)
 
 
@@ -144,7 +145,7 @@ def footprint_mean(
 
     `kriging` gives minimum-variance weights and a standard error (the kriging one) from `variogram` (default fitted to the
     values); `voronoi` gives area weights without an error. Returns `soil_moisture` and `n` by time, weights renewed for
-    every set of stations that is there.
+    every set of stations that is there. Loads `values`.
     """
     if method not in FOOTPRINTS:
         raise unknown_name("footprint method", method, FOOTPRINTS)
@@ -187,13 +188,16 @@ def downscale(coarse: xr.DataArray, predictor: xr.DataArray, *, weight: xr.DataA
     """A coarse map at the resolution of `predictor` that keeps the coarse means: th_f = th_c + (p_f - mean of p over the cell).
 
     Both have one-dimensional lat and lon; fine cells belong to the coarse cell whose center is nearest. The mean is over fine
-    cells with values, weighted by `weight` (fine lat, lon) where given. Fine cells outside the coarse grid are NaN.
+    cells with values, weighted by `weight` (fine lat, lon) where given. Fine cells outside the coarse grid are NaN. Longitudes may be
+    written from 0 to 360 on one side and from -180 to 180 on the other. Lazy in, lazy out.
     """
     for array, what in ((coarse, "coarse map"), (predictor, "predictor")):
         if {"lat", "lon"} - set(array.dims):
             raise DimensionError(f"the {what} needs dimensions lat and lon, it has {array.dims}")
     rows = _membership(coarse["lat"].values, predictor["lat"].values)
-    columns = _membership(coarse["lon"].values, predictor["lon"].values)
+    east = np.unwrap(coarse["lon"].values, period=360.0)
+    middle = (east.min() + east.max()) / 2
+    columns = _membership(east, (predictor["lon"].values - middle + 180.0) % 360.0 + middle - 180.0)
     area = None if weight is None else weight.transpose("lat", "lon").values
 
     def kernel(big, fine):

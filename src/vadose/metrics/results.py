@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from vadose import cf
+from vadose import cf, units
 from vadose.errors import VadoseInputError, unknown_name
 from vadose.metrics.moments import stack
 from vadose.metrics.pairwise import compare
@@ -45,7 +45,7 @@ def evaluate(
 
     Parameters
     ----------
-    series : name -> array with `dim`, all on the same coordinates (see `harmonize`).
+    series : name -> array with `dim`, all on the same coordinates (see `harmonize`); brought to the units of the first where they say theirs.
     pairs : (reference, other); default the first name against every other. Bias is other minus reference.
     scores : any of `metrics.results.SCORES`.
     groups : labels along `dim` (a season, a year) or along a place (a climate); results are for "all" and for each label.
@@ -71,6 +71,7 @@ def evaluate(
     for name in {n for pair in wanted for n in pair}:
         if name not in series:
             raise unknown_name("series", name, series)
+    series = {name: units.like(values, series[first]) for name, values in series.items()}
     labels = _labels(groups)
     rows = []
     for reference, other in wanted:
@@ -83,11 +84,11 @@ def evaluate(
     names = [f"{other} vs {reference}" for reference, other in wanted]
     out = xr.concat(rows, xr.DataArray(names, dims="pair", name="pair"))
     out = out.transpose("metric", "pair", "group", ..., "bound", missing_dims="ignore")
-    units = series[first].attrs.get("units", "1")
+    unit = series[first].attrs.get("units", "1")
     out = out.assign_coords(
         reference=("pair", [p[0] for p in wanted]),
         other=("pair", [p[1] for p in wanted]),
-        units=("metric", [units if m in OF_DATA else "1" for m in scores]),
+        units=("metric", [unit if m in OF_DATA else "1" for m in scores]),
     )
     out["score"].attrs = {"long_name": "score", "sign": "bias = other - reference", "level": level}
     return cf.provenance(

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from scipy.special import ndtr
 
+from vadose import units
 from vadose.errors import DimensionError, VadoseInputError
 
 
@@ -59,17 +60,22 @@ def interval_scores(
     known = observed.notnull() & low.notnull() & high.notnull()
     inside = ((observed >= low) & (observed <= high)).where(known)
     fine = (2 / (1 - level)) * ((low - observed).clip(min=0) + (observed - high).clip(min=0))
-    units = observed.attrs.get("units", "1")
+    unit = observed.attrs.get("units", "1")
     return xr.Dataset(
         {
             "coverage": inside.mean(dim).assign_attrs(units="1", level=level),
-            "width": (high - low).where(known).mean(dim).assign_attrs(units=units),
-            "interval_score": ((high - low) + fine).where(known).mean(dim).assign_attrs(units=units),
+            "width": (high - low).where(known).mean(dim).assign_attrs(units=unit),
+            "interval_score": ((high - low) + fine).where(known).mean(dim).assign_attrs(units=unit),
             "n": known.sum(dim).assign_attrs(units="1"),
         }
     )
 
 
 def mean_absolute(reference: xr.DataArray, other: xr.DataArray, *, dim: str = "time") -> xr.DataArray:
-    """Mean absolute difference along `dim`. Lazy in, lazy out."""
-    return abs(other - reference).mean(dim).rename("mae").assign_attrs(units=reference.attrs.get("units", "1"))
+    """Mean absolute difference along `dim`, in the units of `reference`. Lazy in, lazy out."""
+    return (
+        abs(units.like(other, reference) - reference)
+        .mean(dim)
+        .rename("mae")
+        .assign_attrs(units=reference.attrs.get("units", "1"))
+    )
