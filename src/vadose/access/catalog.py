@@ -6,7 +6,7 @@ What is there (`collections`), which of it answers a question (`search`), and wh
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from vadose.access import remote, store
-from vadose.errors import PlatformError, VadoseInputError, unknown_name
+from vadose.errors import NotFoundError, PlatformError, VadoseInputError, unknown_name
 from vadose.typing import BBox
 
 TimeSpan = str | tuple[str | None, str | None] | slice | None
@@ -53,6 +53,14 @@ class Catalog:
     def collection(self, identifier: str) -> dict[str, Any]:
         """One collection; an unknown id answers with the nearest ones."""
         if identifier not in self.collections:
+            from vadose.access import datasets
+
+            if identifier in datasets.table()["datasets"]:
+                raise NotFoundError(
+                    f"{identifier} is an archive that vadose knows, and the catalog {self.href or 'at hand'} does not have it "
+                    f"(it has {_some(self.collections)}). `vadose catalog show {identifier}` tells the way in; "
+                    f"`vadose catalog write FOLDER --only {identifier}` describes it in a catalog of your own"
+                )
             raise unknown_name("collection", identifier, self.collections)
         return self.collections[identifier]
 
@@ -69,6 +77,7 @@ class Catalog:
     ) -> pd.DataFrame:
         """Collections that hold `variable`, touch `bbox` and `time`, and mention every word of `text`; one row each."""
         start, end = span(time)
+        bbox = region(bbox)
         named = {v for c in self.collections.values() for v in c.get("summaries", {}).get("vadose:variables", [])}
         if variable is not None and variable not in named:
             raise unknown_name("variable", variable, named)
@@ -119,6 +128,7 @@ class Catalog:
         """Items of a collection that touch `bbox` and `time`, in order of time."""
         self.collection(collection)
         start, end = span(time)
+        bbox = region(bbox)
         found = (
             _remote_items(self.href, collection, bbox, time)
             if self.href.startswith("http")
@@ -195,16 +205,19 @@ def span(time: TimeSpan) -> tuple[pd.Timestamp | None, pd.Timestamp | None]:
     if time is None:
         return None, None
     if isinstance(time, slice):
-        low, high = time.start, time.stop
+        pair = [time.start, time.stop]
     elif isinstance(time, str):
         low, _, high = time.partition("/")
-        high = high or low
+        pair = [low, high or low]
+    elif isinstance(time, tuple | list):
+        pair = list(time)
     else:
-        low, high = time
+        pair = [time, time]
     try:
-        start = None if low in (None, "", "..") else pd.Period(str(low)).start_time
-        end = None if high in (None, "", "..") else pd.Period(str(high)).end_time
-    except ValueError as error:
+        low, high = pair
+        start = None if low in (None, "", "..") else _period(low).start_time
+        end = None if high in (None, "", "..") else _period(high).end_time
+    except (ValueError, TypeError) as error:
         raise VadoseInputError(
             f"time {time!r} is not understood; write '2017', '2017-05-01/2017-09-30', or a pair of dates"
         ) from error
@@ -213,8 +226,55 @@ def span(time: TimeSpan) -> tuple[pd.Timestamp | None, pd.Timestamp | None]:
     return start, end
 
 
+def _period(moment: Any) -> pd.Period:
+    """A year, month, day or instant (UTC) as the stretch of time that it names."""
+    text = str(moment)
+    stamp = pd.Timestamp(text) if len(text) > 10 else None
+    return pd.Period(str(stamp.tz_convert("UTC").tz_localize(None)) if stamp is not None and stamp.tzinfo else text)
+
+
+def region(bbox: BBox | Sequence[float] | None) -> BBox | None:
+    """A bbox that makes sense: west, south, east, north in degrees. One that spans the date line has its west greater than its east.
+
+    VadoseInputError says what is wrong with it: a latitude that lies beyond a pole, south above north, other than four numbers.
+    """
+    if bbox is None:
+        return None
+    how = "write bbox=(west, south, east, north) in degrees, such as (-100, 35, -90, 45)"
+    try:
+        west, south, east, north = (float(v) for v in bbox)
+    except (TypeError, ValueError) as error:
+        raise VadoseInputError(f"bbox is {bbox!r}: expected four numbers; {how}") from error
+    if not (-90 <= south <= 90 and -90 <= north <= 90 and -180 <= west <= 360 and -180 <= east <= 360):
+        raise VadoseInputError(
+            f"bbox is {bbox!r}: latitudes lie within 90 and longitudes within 180 degrees; {how}, not latitude first"
+        )
+    if south > north:
+        raise VadoseInputError(f"bbox is {bbox!r}: its south {south:g} lies above its north {north:g}; {how}")
+    # Longitudes that are counted to 360 are taken to the count of all else here.
+    if east - west >= 360.0:
+        return -180.0, south, 180.0, north
+    return west - 360.0 if west > 180.0 else west, south, east - 360.0 if east > 180.0 else east, north
+
+
 def _touch(a: Sequence[float], b: Sequence[float]) -> bool:
-    return a[0] <= b[2] and a[2] >= b[0] and a[1] <= b[3] and a[3] >= b[1]
+    """Whether two boxes touch; one whose west is greater than its east spans the date line."""
+    return any(
+        p[0] <= q[2] and p[2] >= q[0] and p[1] <= q[3] and p[3] >= q[1]
+        for p in halves(list(a))
+        for q in halves(list(b))
+    )
+
+
+def halves(box: list[float]) -> list[list[float]]:
+    """A box as it is, or the two sides of the date line that it spans."""
+    west, south, east, north = box
+    return [box] if west <= east else [[west, south, 180.0, north], [-180.0, south, east, north]]
+
+
+def _some(names: Iterable[str]) -> str:
+    shown = sorted(names)
+    return ", ".join(shown[:10]) + (f" and {len(shown) - 10} more" if len(shown) > 10 else "")
 
 
 def _remote_items(href: str, collection: str, bbox, time, most: int | None = None) -> list[dict[str, Any]]:

@@ -82,7 +82,7 @@ def _shape_touches(item: dict[str, Any], geometry: Any) -> bool:
 
 def application(folder: Folder, prefix: str):
     """The ASGI application: STAC API core, item search with paging, collections; `/browse` for people; `/references`."""
-    from fastapi import APIRouter, HTTPException, Request
+    from fastapi import APIRouter, HTTPException
     from fastapi.responses import FileResponse, HTMLResponse
     from stac_fastapi.api.app import StacApi
     from stac_fastapi.api.models import (
@@ -190,7 +190,7 @@ def application(folder: Folder, prefix: str):
                 first, last = item_span(item)
                 if ids and item["id"] not in ids:
                     continue
-                if box is not None and not any(_touch(part, item["bbox"]) for part in _halves(box)):
+                if box is not None and not _touch(box, item["bbox"]):
                     continue
                 if (start is not None and last < start) or (end is not None and first > end):
                     continue
@@ -254,7 +254,7 @@ def application(folder: Folder, prefix: str):
             stac_fastapi_landing_id="vadose",
             stac_fastapi_version=vadose.__version__,
             openapi_url=prefix + "/api",
-            docs_url=None,  # its viewer loads itself from outside; ours does not
+            docs_url="",  # its viewer loads itself from outside; ours does not
         ),
         client=Client(title=TITLE, description=DESCRIPTION, landing_page_id="vadose", stac_version="1.1.0"),
         stac_version="1.1.0",
@@ -267,13 +267,14 @@ def application(folder: Folder, prefix: str):
         ),  # type: ignore[arg-type]
     )
     app = api.app
-    app.docs_url = prefix + "/api.html"  # where the landing page says that people read about it
 
-    @app.get(prefix + "/api.html", include_in_schema=False)
-    def about_the_api(request: Request):
+    def about_the_api(request):
         folder.refresh()
         first = next((c for c in folder.collections if folder.items.get(c)), next(iter(folder.collections), None))
         return HTMLResponse(api_page(app.openapi(), root=absolute(request, ""), example=first))
+
+    # The landing page looks for its page about the API under the name that FastAPI gives to its own.
+    app.add_route(prefix + "/api.html", about_the_api, name="swagger_ui_html", include_in_schema=False)
 
     @app.get(prefix + "/references/{collection}/{path:path}", include_in_schema=False)
     def references(collection: str, path: str):
@@ -322,12 +323,6 @@ class BehindProxy:
             ]
             scope = {**scope, "headers": kept, "scheme": schemes[0] if schemes else scope["scheme"]}
         await self.app(scope, receive, send)
-
-
-def _halves(box: list[float]) -> list[list[float]]:
-    """A box as it is, or the two sides of the date line that it spans."""
-    west, south, east, north = box
-    return [box] if west <= east else [[west, south, 180.0, north], [-180.0, south, east, north]]
 
 
 def _period(text: Any) -> tuple[pd.Timestamp | None, pd.Timestamp | None]:
