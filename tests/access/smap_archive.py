@@ -64,7 +64,7 @@ def smap_like(
 
 
 def name_of(day: int, revision: int = 1) -> str:
-    stamp = (np.datetime64("2017-01-01") + day).astype(str).replace("-", "")
+    stamp = (np.datetime64("2017-01-01") + np.timedelta64(day, "D")).astype(str).replace("-", "")
     return f"SMAP_L3_SM_P_{stamp}_R19240_{revision:03d}.h5"
 
 

@@ -355,7 +355,7 @@ def test_netcdf_files_are_joined_along_time_with_units_of_their_own(tmp_path):
     root, parts = tmp_path / "nc", []
     for month in (1, 2, 3):
         days = {1: 31, 2: 28, 3: 31}[month]
-        time = np.datetime64(f"2017-{month:02d}-01") + np.arange(days)
+        time = np.datetime64(f"2017-{month:02d}-01") + np.arange(days) * np.timedelta64(1, "D")
         data = np.random.default_rng(month).random((days, 8, 12)).astype("f4")
         ds = xr.Dataset(
             {"sm": (("time", "lat", "lon"), data)}, {"time": time, "lat": np.arange(8.0), "lon": np.arange(12.0)}
@@ -380,7 +380,7 @@ def test_netcdf_files_are_joined_along_time_with_units_of_their_own(tmp_path):
 
 
 def write_days(path, days, *, lat=8):
-    time = np.datetime64("2017-01-01") + np.asarray(days)
+    time = np.datetime64("2017-01-01") + np.asarray(days) * np.timedelta64(1, "D")
     ds = xr.Dataset(
         {"sm": (("time", "lat", "lon"), np.ones((len(days), lat, 4), "f4"))},
         {"time": time, "lat": np.arange(lat) * 1.0, "lon": np.arange(4.0)},

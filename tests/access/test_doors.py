@@ -102,7 +102,7 @@ def test_opening_a_century_reads_no_item_but_ids_and_etags(tmp_path):
     from vadose.access.catalog import Catalog
 
     days = 36_500
-    stamps = [f"{np.datetime64('1950-01-01') + k}T00:00:00Z" for k in range(days)]
+    stamps = [f"{np.datetime64('1950-01-01') + np.timedelta64(k, 'D')}T00:00:00Z" for k in range(days)]
     template = {
         "type": "Feature", "stac_version": "1.1.0", "stac_extensions": [], "collection": "x", "bbox": [0.0, 0.0, 1.0, 1.0],
         "geometry": {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]]}, "assets": {"data": {"href": "/x", "roles": ["data"]}},

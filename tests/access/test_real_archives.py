@@ -90,7 +90,7 @@ def test_the_smap_l2_granule_equals_h5py(tmp_path, shared_data):
 def test_netcdf3_is_read_by_the_fallback(tmp_path):
     parts = []
     for k in range(2):
-        time = np.datetime64("2017-01-01") + np.arange(5) + 5 * k
+        time = np.datetime64("2017-01-01") + np.arange(5 * k, 5 * k + 5) * np.timedelta64(1, "D")
         data = np.random.default_rng(k).random((5, 30, 40)).astype("f4")
         ds = xr.Dataset(
             {"sm": (("time", "lat", "lon"), data)}, {"time": time, "lat": np.arange(30.0), "lon": np.arange(40.0)}

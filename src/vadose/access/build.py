@@ -22,7 +22,7 @@ from vadose.access import blocks, files, parquet, remote, store, stores, virtual
 from vadose.access.credentials import Access
 from vadose.access.cube import Era, FileScan, assemble, scan_file
 from vadose.access.journal import Journal
-from vadose.access.recipe import Recipe, load, point_to
+from vadose.access.recipe import Recipe, keep, load, parse, pointed
 from vadose.access.remote import Stat
 from vadose.access.scan import Learned
 from vadose.errors import NotFoundError, PlatformError, UnreadableFileError, VadoseError, VadoseInputError
@@ -71,21 +71,21 @@ def build(
     collection = store.read_collections(folder).get(identifier)
     if collection is None:
         raise NotFoundError(f"no collection {identifier!r} in {folder}; there are {', '.join(store.folders(folder))}")
-    if source is not None:
-        point_to(home, source, collection)
-    recipe = load(home)
+    own = None if source is None else pointed(home, source, collection)
+    recipe = load(home) if own is None else parse(own, where=str(home / "recipe.yaml"))
     access = Access.of(next((a["vadose:open"] for a in collection["assets"].values() if "vadose:open" in a), None))
     with alone(home), Journal(home / ".build" / "journal.sqlite") as journal:
         if fresh:
             journal.keep_only(())
         outcome = Outcome(identifier)
-        if recipe.join and files.is_items(recipe.source):
-            return _items(
-                home, collection, recipe, files.adopted(files.items_of(recipe.source), collection), {}, outcome
-            )
-        found = sources(recipe, home, access)
-        if not found:
-            raise NotFoundError(f"{identifier}: nothing matches {recipe.source}")
+        others = files.adopted(files.items_of(recipe.source), collection) if recipe.join and files.is_items(recipe.source) else None  # fmt: skip
+        found = sources(recipe, home, access) if others is None else []
+        if others is None and not found:
+            raise NotFoundError(f"{identifier}: {_nothing_there(recipe.source)}")
+        if own is not None:
+            keep(home, own, collection)
+        if others is not None:
+            return _items(home, collection, recipe, others, {}, outcome)
         outcome.listed = len(found)
         if recipe.format == "zarr":
             return _stores(home, collection, recipe, access, found, outcome)
@@ -99,6 +99,18 @@ def build(
         scan_all(todo, recipe, access, journal, progress=progress, client=client)
         commit(home, collection, recipe, access, journal, outcome)
         return outcome
+
+
+def _nothing_there(source: str) -> str:
+    """Why a source lists nothing, where that can be told."""
+    if remote.is_local(source) and not source.startswith("@"):
+        path = Path(remote.local_path(source))
+        if path.is_dir():
+            return f"{source} is a folder; say which of its files: '{source.rstrip('/')}/*.nc', or '**/*.nc' for folders below"
+        top = Path(remote.local_path(source.split("*", 1)[0].split("?", 1)[0]).rsplit("/", 1)[0] or "/")
+        if not top.exists():
+            return f"nothing matches {source}: there is no folder {top}"
+    return f"nothing matches {source}"
 
 
 def _stores(home: Path, collection: dict[str, Any], recipe: Recipe, access: Access, found: list[Stat], outcome: Outcome) -> Outcome:  # fmt: skip
@@ -122,7 +134,7 @@ def _items(home: Path, collection: dict[str, Any], recipe: Recipe, items: list[d
     outcome.listed = outcome.listed or len(items)
     outcome.quarantine, outcome.scanned, outcome.indexed = aside, outcome.listed, len(items)
     _write_quarantine(home, aside)
-    same = files.sources(items) == files.known(home.parent, home.name)
+    same = files.states(items) == files.states(store.read_items(home.parent, home.name))
     if not items or (same and "join" in collection["assets"]["data"].get("vadose:open", {})):
         outcome.tag = collection.get("version", "")
         return outcome
@@ -503,6 +515,8 @@ def add(
         raise VadoseInputError(f"collection id {identifier!r}: use small letters, digits, - and _")
     folder = Path(folder)
     parse(steps, where=identifier)
+    if remote.is_local(steps["source"]) and Path(remote.local_path(steps["source"])).is_dir():
+        raise VadoseInputError(f"{identifier}: {_nothing_there(steps['source'])}")
     home = folder / identifier
     if (home / "collection.json").exists():
         raise VadoseInputError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,23 @@ def raise_concurrency() -> None:
     """Let Zarr ask for as many chunks at a time as a store bears, unless somebody chose a number."""
     if zarr.config.get("async.concurrency") == 10:
         zarr.config.set({"async.concurrency": CONCURRENCY})
+
+
+#: Warnings of Zarr that a reader of archives can do nothing about: what they say is as it should be.
+KNOWN = (
+    "Failed to open Zarr store with consolidated",
+    "Consolidated metadata is currently not part",
+    "Numcodecs codecs are not in the Zarr version 3",
+    "The data type .* does not have a Zarr V3 specification",
+)
+
+
+def calm() -> None:
+    """Leave these warnings out from now on. Not by `warnings.catch_warnings`, which swaps the filters under all other threads."""
+    there = {getattr(f[1], "pattern", f[1]) for f in warnings.filters}
+    for text in KNOWN:
+        if text not in there:
+            warnings.filterwarnings("ignore", message=text)
 
 
 class JsonReferences:
@@ -243,10 +261,11 @@ def references_at(place: str | dict[str, Any], locations: dict[str, str] | None 
     """References from a parquet folder, a JSON file or address, or memory."""
     if isinstance(place, dict):
         return JsonReferences(place, "references in memory", locations)
-    if remote.is_local(place) and Path(remote.local_path(place)).is_dir():
+    parquet = place.rstrip("/").endswith((".parq", ".parquet"))
+    if remote.is_local(place) and (parquet or Path(remote.local_path(place)).is_dir()):
         return References(remote.local_path(place), locations)
-    if place.rstrip("/").endswith((".parq", ".parquet")):
-        return References(str(mirror(place)), locations)
+    if parquet:
+        return References(str(mirror(place)), locations, origin=place)
     body = remote.read(place) if not place.startswith("http") else web(place)
     if place.endswith(".gz"):
         import gzip
@@ -284,14 +303,22 @@ def mirror(address: str, access: Access = remote.DEFAULT) -> Path:
         body = web(f"{base}/.zmetadata") if served else remote.read(f"{base}/.zmetadata", access=access)
         names = _pages(json.loads(body)) if served else [s.href.removeprefix(f"{base}/") for s in remote.listing(f"{base}/**", access)]  # fmt: skip
         for name in names:
-            path = target / name
-            if path.name != ".zmetadata":
-                path.parent.mkdir(parents=True, exist_ok=True)
+            if (target / name).name != ".zmetadata":
                 part = web(f"{base}/{name}") if served else remote.read(f"{base}/{name}", access=access)
-                path.write_bytes(part)
-        target.mkdir(parents=True, exist_ok=True)
-        (target / ".zmetadata").write_bytes(body)  # last: what has it is whole
+                _whole(target / name, part)
+        _whole(target / ".zmetadata", body)  # last: what has it is whole
     return target
+
+
+def _whole(path: Path, body: bytes) -> None:
+    """A file at once: several workers may copy the same set at the same time."""
+    import os
+    import threading
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
+    partial.write_bytes(body)
+    os.replace(partial, path)
 
 
 def _pages(whole: dict[str, Any]) -> list[str]:

@@ -181,11 +181,6 @@ def adopted(found: list[dict[str, Any]], collection: dict[str, Any]) -> list[dic
     return sorted(out, key=lambda i: (i["properties"]["start_datetime"], i["id"]))
 
 
-def known(folder: Path, identifier: str) -> dict[str, Stat]:
-    """Files of the items that are there, as they were when they were listed; size -1 where others' items do not tell."""
-    return sources(store.read_items(folder, identifier))
-
-
 def sources(items: Iterable[dict[str, Any]]) -> dict[str, Stat]:
     """Every file of some items by its address."""
     assets = (a for item in items for a in item["assets"].values() if a and a.get("href"))
@@ -194,9 +189,38 @@ def sources(items: Iterable[dict[str, Any]]) -> dict[str, Stat]:
     }
 
 
-def listed(recipe: Recipe, found: Iterable[Stat]) -> dict[str, Stat]:
-    """What the source holds now: files, or those of the items that others wrote."""
-    return sources(items_of(recipe.source)) if is_items(recipe.source) else {s.href: s for s in found}
+def states(items: Iterable[dict[str, Any]]) -> dict[tuple[str, str], tuple[Any, ...]]:
+    """What each file of some items was: where it lies, how large, when and where its values are.
+
+    Items that others wrote have no etag; a new date of writing (`updated`) or another place or time is a change as well.
+    """
+    out = {}
+    for item in items:
+        said = item["properties"]
+        when = tuple(_moment(said.get(k)) for k in ("start_datetime", "end_datetime", "updated"))
+        where = tuple(round(float(v), 9) for v in item["bbox"])
+        for key, asset in item["assets"].items():
+            if asset and asset.get("href"):
+                size, etag = (
+                    int(asset.get("file:size") or -1),
+                    str(asset.get("vadose:etag") or said.get("vadose:etag") or ""),
+                )
+                out[item["id"], key] = (asset["href"], size, etag, when, where)
+    return out
+
+
+def _moment(stamp: Any) -> Any:
+    """A time as it compares: items that were kept write it in another way."""
+    import pandas as pd
+
+    moment = None if stamp is None else pd.Timestamp(stamp)
+    return moment.tz_localize("UTC") if moment is not None and moment.tzinfo is None else moment
+
+
+def rewritten(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[str]:
+    """Addresses that stay while others' items say anew what lies there: another time, place or date of writing."""
+    old, new = states(before), states(now)
+    return sorted({new[k][0] for k in old.keys() & new.keys() if old[k] != new[k] and old[k][0] == new[k][0]})
 
 
 def describe(collection: dict[str, Any], recipe: Recipe, items: list[dict[str, Any]], aside: int, tag: str) -> None:

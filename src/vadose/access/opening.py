@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,7 +18,7 @@ import vadose
 from vadose import ease
 from vadose.access import remote
 from vadose.access.blocks import LazyFile
-from vadose.access.catalog import Catalog, TimeSpan, open_catalog, span
+from vadose.access.catalog import Catalog, TimeSpan, open_catalog, region, span, way_of
 from vadose.access.credentials import Access
 from vadose.access.stores import with_time
 from vadose.errors import (
@@ -105,11 +104,18 @@ def open_raw(
         raise unknown_name("reader", how["reader"], READERS)
     if purpose not in ("auto", "map", "series"):
         raise VadoseInputError(f"purpose is {purpose!r}; allowed: auto, map, series")
+    span(time)
+    bbox = region(bbox)
     access = Access.of(how, consent=requester_pays)
     needs_items = how["reader"] not in ("kerchunk", "icechunk", "zarr")
     needs_items = needs_items or bool(how.get("stores"))
+    if where and not needs_items and not _is_table(entry):
+        raise VadoseInputError(
+            f"{collection} is one cube, not files to choose among: where={where!r} means nothing here; leave it out, "
+            "and choose with time, bbox and variables"
+        )
     found: list[dict[str, Any]] = []
-    if needs_items or (where and how.get("eras")):
+    if needs_items:
         found = place.items(collection, bbox=bbox, time=time)
     elif how.get("eras"):
         found = place.sources(collection, time=time)
@@ -122,7 +128,7 @@ def open_raw(
     question = Question(place, entry, how, found, time, bbox, access, meaning, where)
     chosen = _series(question, purpose)
     dataset = chosen if chosen is not None else READERS[how["reader"]](question)
-    dataset = _cut_time(dataset, time)
+    dataset = _cut_time(dataset, time, collection)
     dataset.attrs["vadose_provenance"] = json.dumps(_provenance(question, "series" if chosen is not None else "map"))
     return dataset, how
 
@@ -143,22 +149,48 @@ def _alike(items: Sequence[dict[str, Any]], how: dict[str, Any], collection: str
             )
 
 
+def _is_table(entry: dict[str, Any]) -> bool:
+    """Whether a collection's stores stand in a table, of which `where` chooses rows."""
+    return str(entry.get("assets", {}).get("data", {}).get("href", "")).endswith(".csv")
+
+
 def _nothing(place, collection, entry, how, time, bbox, where) -> NotFoundError:
-    address = entry.get("assets", {}).get("data", {}).get("href", "")
-    if not place.items(collection):
-        auth = how.get("store", {}).get("auth", "environment")
-        needs = {
-            "earthdata": "an Earthdata token (EARTHDATA_TOKEN)",
-            "login": "your own download",
-            "token": "a token (VADOSE_TOKEN)",
-        }.get(auth, "no login")
-        return NotFoundError(
-            f"{collection} is described here, but none of its files are indexed. They are at {address} ({needs}); "
-            f"index them with `vadose catalog build {collection}`, or a copy of your own with `vadose catalog build {collection} --source FOLDER`"
-        )
+    there = place.items(collection)
+    if not there:
+        return _not_indexed(collection, entry, how)
+    for key, value in (where or {}).items():
+        known = {str(i["properties"][key]) for i in there if i["properties"].get(key) is not None}
+        if not known:
+            keys = {k for i in there for k, v in i["properties"].items() if v is not None}
+            return unknown_name(f"property of the items of {collection}", key, keys)
+        if str(value) not in known:
+            return unknown_name(f"value of {key}", value, known)
     first, last = entry["extent"]["temporal"]["interval"][0]
     return NotFoundError(
         f"{collection} has nothing for time={time!r}, bbox={bbox!r}, where={where!r}; it spans {first} to {last} and {entry['extent']['spatial']['bbox'][0]}"
+    )
+
+
+def _not_indexed(collection: str, entry: dict[str, Any], how: dict[str, Any]) -> NotFoundError:
+    """What to do first, which differs: an index of files where they lie, a search, a download, another product."""
+    address = entry.get("assets", {}).get("data", {}).get("href", "")
+    auth = how.get("store", {}).get("auth", "environment")
+    needs = {
+        "earthdata": "an Earthdata token (EARTHDATA_TOKEN)",
+        "login": "your own download",
+        "token": "a token (VADOSE_TOKEN)",
+    }
+    build = f"vadose catalog build {collection}"
+    steps = {
+        "index": f"index them with `{build}`, or a copy of your own with `{build} --source FOLDER`",
+        "search": f"index the scenes of a search with `{build} --source SEARCH` (`vadose catalog show {collection}` writes one), or your own download with `--source FOLDER`",
+        "download": f"download what you need and index it with `{build} --source FOLDER`",
+        "described": f"`vadose catalog show {collection}` says why, and what to take instead",
+    }
+    way = way_of(entry, 0)
+    words = "are not opened by vadose as they come" if way == "described" else "are not indexed"
+    return NotFoundError(
+        f"{collection} is described here, but its files {words}. They are at {address} ({needs.get(auth, 'no login')}); {steps.get(way, steps['index'])}"
     )
 
 
@@ -179,7 +211,7 @@ def _provenance(question: Question, purpose: str) -> dict[str, Any]:
     return out | ({"etags": etags} if etags else {}) | ({"snapshots": snapshots} if snapshots else {})
 
 
-def _cut_time(dataset: xr.Dataset, time: TimeSpan) -> xr.Dataset:
+def _cut_time(dataset: xr.Dataset, time: TimeSpan, collection: str) -> xr.Dataset:
     if "time" not in dataset.indexes or time is None:
         return dataset
     start, end = span(time)
@@ -187,6 +219,9 @@ def _cut_time(dataset: xr.Dataset, time: TimeSpan) -> xr.Dataset:
     if hasattr(index, "to_datetimeindex") and index.dtype == object:
         index = index.to_datetimeindex(time_unit="ns")
     keep = ((index >= start) if start is not None else True) & ((index <= end) if end is not None else True)
+    if not np.any(keep):
+        has = f"it has {len(index)} steps from {index[0]} to {index[-1]}" if len(index) else "it has no step at all"
+        raise NotFoundError(f"{collection} has nothing for time={time!r}; {has}")
     return dataset.isel(time=keep)
 
 
@@ -199,14 +234,14 @@ def _series(question: Question, purpose: Purpose) -> xr.Dataset | None:
                 f"{question.entry['id']} has no copy for long records; make one with `vadose catalog series {question.entry['id']}`, or leave purpose out"
             )
         return None
-    box, region = question.bbox, copy.get("bbox")
-    if region is not None and (box is None or not _within(box, region)):
+    box, covered = question.bbox, copy.get("bbox")
+    if covered is not None and (box is None or not _within(box, covered)):
         if purpose == "series":
             raise NotFoundError(
-                f"{question.entry['id']}: its copy for long records covers {region} (west, south, east, north); ask for a bbox inside, or leave purpose out"
+                f"{question.entry['id']}: its copy for long records covers {covered} (west, south, east, north); ask for a bbox inside, or leave purpose out"
             )
         return None
-    few = box is not None and (box[2] - box[0]) <= FEW_PLACES and (box[3] - box[1]) <= FEW_PLACES
+    few = box is not None and 0 <= box[2] - box[0] <= FEW_PLACES and box[3] - box[1] <= FEW_PLACES
     if purpose == "map" or (purpose == "auto" and not few):
         return None
     return open_zarr(question.place(copy["href"]), access=question.access, chunks={})
@@ -220,20 +255,15 @@ def open_zarr(
     address: str, *, access: Access = remote.DEFAULT, group: str | None = None, chunks: Any = None
 ) -> xr.Dataset:
     """A Zarr store at any address as a lazy Dataset."""
-    from vadose.access.chunkstore import Named, raise_concurrency
+    from vadose.access.chunkstore import Named, calm, raise_concurrency
 
     raise_concurrency()
+    calm()
     store: Any = remote.zarr_store(address, access)
     if not remote.is_local(address):
         store = Named(store, address, access)
     try:
-        with (
-            warnings.catch_warnings()
-        ):  # Zarr 3 specifies no consolidated metadata: a store without it is as it should be
-            warnings.filterwarnings(
-                "ignore", message="Failed to open Zarr store with consolidated", category=RuntimeWarning
-            )
-            return xr.open_dataset(store, engine="zarr", group=group, chunks=chunks, consolidated=None)
+        return xr.open_dataset(store, engine="zarr", group=group, chunks=chunks, consolidated=None)
     except FileNotFoundError as error:
         raise UnreadableFileError(f"{address}: no Zarr store there: {error}") from error
     except Exception as error:

@@ -105,11 +105,22 @@ def _inline(meta: dict[str, Any], root: Path, name: str, dims: Any, values: np.n
     )
 
 
-class References:
-    """A reference set opened: metadata at once, pages when asked for. Can be pickled; a copy reads its own pages."""
+def _again(folder: str, locations: dict[str, str], origin: str | None) -> References:
+    if origin is not None:
+        from vadose.access.chunkstore import mirror
 
-    def __init__(self, folder: str, locations: dict[str, str] | None = None) -> None:
-        self.folder, self.locations = folder, dict(locations or {})
+        folder = str(mirror(origin))
+    return References(folder, locations, origin)
+
+
+class References:
+    """A reference set opened: metadata at once, pages when asked for. Can be pickled; a copy reads its own pages.
+
+    `origin` is where `folder` was copied from: a worker on another machine makes its own copy.
+    """
+
+    def __init__(self, folder: str, locations: dict[str, str] | None = None, origin: str | None = None) -> None:
+        self.folder, self.locations, self.origin = folder, dict(locations or {}), origin
         try:
             whole = json.loads((Path(folder) / ".zmetadata").read_text())
         except (OSError, json.JSONDecodeError) as error:
@@ -120,7 +131,7 @@ class References:
         self._sources: dict[str, Stat] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return References, (self.folder, self.locations)
+        return _again, (self.folder, self.locations, self.origin)
 
     @property
     def variables(self) -> list[str]:

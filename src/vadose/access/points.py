@@ -57,7 +57,10 @@ def extract_points(
     entry = place.collection(collection)
     how = entry["assets"]["data"].get("vadose:open", {})
     if not how.get("eras"):
-        raise NotFoundError(f"{collection} has no references to extract from; run `vadose catalog build {collection}`")
+        raise NotFoundError(
+            f"{collection} was not indexed by vadose, so it has no tables of chunks to extract from: run `vadose catalog build {collection}` "
+            f"where it has a recipe, or take vadose.open({collection!r}).sel(lat=..., lon=..., method='nearest')"
+        )
     access = Access.of(how)
     lats, lons = np.atleast_1d(np.asarray(lat, float)), np.atleast_1d(np.asarray(lon, float))
     start, end = span(time)

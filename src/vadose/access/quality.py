@@ -50,12 +50,17 @@ def _home(folder: Path, identifier: str) -> tuple[Path, dict[str, Any], dict[str
 
 def diff(folder: str | Path, identifier: str) -> Difference:
     """Sources that are new, missing, resized or replaced. Listings and HEAD requests only; no data is read."""
-    home, _, how = _home(Path(folder), identifier)
+    home, collection, how = _home(Path(folder), identifier)
     access, recipe = Access.of(how), load(home)
+    rewritten: list[str] = []
     if how.get("join"):
-        known = files.known(Path(folder), identifier)
-        now = files.listed(recipe, [] if files.is_items(recipe.source) else build.sources(recipe, home, access))
-        aside = _set_aside(home)
+        kept, aside = store.read_items(home.parent, identifier), _set_aside(home)
+        known = files.sources(kept)
+        if files.is_items(recipe.source):
+            theirs = files.adopted(files.items_of(recipe.source), collection)
+            now, rewritten = files.sources(theirs), files.rewritten(kept, theirs)
+        else:
+            now = {s.href: s for s in build.sources(recipe, home, access)}
     else:
         known = (
             stores.known(Path(folder), identifier)
@@ -75,7 +80,7 @@ def diff(folder: str | Path, identifier: str) -> Difference:
     for href in sorted(known.keys() & now.keys()):
         if known[href].size != now[href].size:
             out.resized.append(href)
-        elif known[href].etag != now[href].etag:
+        elif known[href].etag != now[href].etag or href in rewritten:
             out.replaced.append(href)
     return out
 

@@ -157,14 +157,13 @@ def parse(steps: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
     return Recipe(**made)
 
 
-def point_to(folder: Path, source: str, collection: dict[str, Any]) -> None:
-    """Let a collection's recipe read one's own copy: a folder (its files by name, in it and below), a glob, `@FILE`, STAC items.
+def pointed(folder: Path, source: str, collection: dict[str, Any]) -> dict[str, Any]:
+    """The steps of a collection's recipe for one's own copy: a folder (its files by name, in it and below), a glob, `@FILE`, STAC items.
 
-    A copy elsewhere than at the archive's address is entered with the environment's keys, not with the archive's.
+    A copy elsewhere than at the archive's address is entered with the environment's keys, not with the archive's: `collection`
+    says so afterwards. Nothing is written: `keep` does, once the source has proved to be one.
     """
     import yaml
-
-    from vadose.access import store
 
     path = folder / "recipe.yaml"
     steps = yaml.safe_load(path.read_text()) if path.exists() else {}
@@ -176,15 +175,22 @@ def point_to(folder: Path, source: str, collection: dict[str, Any]) -> None:
         source = f"@{Path(source[1:]).resolve()}"
     elif "://" not in source and not source.startswith("@"):
         source = str(Path(source).absolute())
-    text = yaml.safe_dump({**steps, "source": source}, sort_keys=False)
-    parse({**steps, "source": source}, where=str(path))
-    store.replace_text(path, text)
     asset = collection["assets"]["data"]
     bucket = "/".join(str(asset["href"]).split("/")[:3])
     how = asset.get("vadose:open", {})
     if how.get("store", {}).get("auth", "environment") != "environment" and not source.lstrip("@").startswith(bucket):
         how["store"] = {"auth": "environment"}
-        store.replace_text(folder / "collection.json", json.dumps(collection, indent=1, ensure_ascii=False))
+    return {**steps, "source": source}
+
+
+def keep(folder: Path, steps: dict[str, Any], collection: dict[str, Any]) -> None:
+    """Write what `pointed` made, for this build and later updates."""
+    import yaml
+
+    from vadose.access import store
+
+    store.replace_text(folder / "recipe.yaml", yaml.safe_dump(steps, sort_keys=False))
+    store.replace_text(folder / "collection.json", json.dumps(collection, indent=1, ensure_ascii=False))
 
 
 def load(folder: Path) -> Recipe:

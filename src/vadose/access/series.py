@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ import numpy as np
 
 from vadose.access import store
 from vadose.access.build import alone
-from vadose.access.chunkstore import open_references
+from vadose.access.chunkstore import calm, open_references
 from vadose.access.credentials import Access
 from vadose.access.opening import join
 from vadose.access.recipe import load
@@ -42,13 +41,18 @@ def build_series(
     home = Path(folder) / identifier
     collection = store.read_collections(Path(folder)).get(identifier)
     if collection is None:
-        raise NotFoundError(f"no collection {identifier!r} in {folder}")
+        raise NotFoundError(
+            f"no collection {identifier!r} in {folder}; there are {', '.join(store.folders(Path(folder)))}"
+        )
     how = collection["assets"]["data"].get("vadose:open", {})
     if not how.get("eras"):
         raise NotFoundError(f"{identifier} is not indexed yet: `vadose catalog build {identifier}`")
     names = list(variables) or list(load(home).series)
     if not names:
-        raise VadoseInputError(f"{identifier}: name the variables to copy, or list them under series in recipe.yaml")
+        there = ", ".join(k for k, v in collection.get("cube:variables", {}).items() if v.get("type") == "data")
+        raise VadoseInputError(
+            f"{identifier}: name the variables to copy, or list them under series in recipe.yaml; there are {there}"
+        )
     with alone(home):
         whole = join(
             [open_references(str(home / e["references"]), access=Access.of(how), chunks={}) for e in how["eras"]]
@@ -66,10 +70,9 @@ def build_series(
         for coordinate in ("time", "lat", "lon", "latitude", "longitude", "y", "x"):
             if coordinate in whole.variables and whole[coordinate].ndim == 1:
                 _coordinate(root, coordinate, whole[coordinate])
-        with warnings.catch_warnings():
-            # Zarr 3 has no word yet on metadata in one place; readers that do not know it read the parts.
-            warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-            zarr.consolidate_metadata(str(partial))
+        # Zarr 3 has no word yet on metadata in one place; readers that do not know it read the parts.
+        calm()
+        zarr.consolidate_metadata(str(partial))
         target = home / "series.zarr"
         old = home / "series.zarr.old"
         shutil.rmtree(old, ignore_errors=True)

@@ -121,7 +121,8 @@ def read_collections(folder: Path) -> dict[str, dict[str, Any]]:
     root = folder / "catalog.json"
     if not root.exists():
         raise UnreadableFileError(
-            f"{folder}: no catalog.json; a catalog is a folder with catalog.json and one folder a collection"
+            f"{folder}: no catalog.json; a catalog is a folder with catalog.json and one folder a collection "
+            "(`vadose catalog write FOLDER` makes one of all known archives, `vadose catalog add` one of your own files)"
         )
     out = {}
     for link in _load(root)["links"]:

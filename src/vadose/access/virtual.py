@@ -10,7 +10,6 @@ import asyncio
 import datetime
 import random
 import re
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,6 +157,8 @@ def write(era: Era, recipe: Recipe, place: str, *, message: str, tag: str, acces
     import icechunk
     import zarr
 
+    from vadose.access.chunkstore import calm
+
     containers = prefixes(s.href for s in era.files)
     config = configuration(containers, access)
     where = storage(place)
@@ -171,7 +172,7 @@ def write(era: Era, recipe: Recipe, place: str, *, message: str, tag: str, acces
     )
     repository.save_config()
     session = repository.writable_session("main")
-    warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3")
+    calm()
     root = zarr.create_group(session.store, overwrite=True, zarr_format=3)
     for name, table in era.tables.items():
         _array(root, session.store, name, table, era, recipe)
@@ -290,7 +291,7 @@ def open_icechunk(
     import icechunk
     import xarray as xr
 
-    from vadose.access.chunkstore import raise_concurrency
+    from vadose.access.chunkstore import calm, raise_concurrency
 
     raise_concurrency()
     where = storage(place)
@@ -313,7 +314,7 @@ def open_icechunk(
             else ""
         )
         raise UnreadableFileError(f"{place}: not opened as an icechunk store: {text}{hint}") from error
-    warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3")
+    calm()
     store: Any = Steady(session.store, place)
     return xr.open_dataset(store, engine="zarr", consolidated=False, zarr_format=3, group=group, chunks=chunks)
 

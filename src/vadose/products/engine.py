@@ -20,6 +20,12 @@ class VadoseBackend(BackendEntrypoint):
     def open_dataset(self, filename_or_obj: Any, *, drop_variables: Any = None, **question: Any) -> xr.Dataset:  # type: ignore[override]
         from vadose.products.opening import open_product
 
+        unknown = sorted(set(question) - set(self.open_dataset_parameters))
+        if unknown:
+            raise TypeError(
+                f"engine='vadose' has no option {unknown[0]!r}: what it opens is decoded already; "
+                f"it takes {', '.join(self.open_dataset_parameters[1:])}"
+            )
         out = open_product(str(filename_or_obj).removeprefix("vadose:"), **question)
         return out.drop_vars(drop_variables, errors="ignore") if drop_variables else out
 

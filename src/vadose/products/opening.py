@@ -7,9 +7,9 @@ from typing import Any
 
 import xarray as xr
 
-from vadose.access.catalog import Catalog, TimeSpan
+from vadose.access.catalog import Catalog, TimeSpan, region
 from vadose.access.opening import Purpose, open_raw
-from vadose.errors import unknown_name
+from vadose.errors import NotFoundError, unknown_name
 from vadose.products import standardize
 from vadose.typing import BBox
 
@@ -19,7 +19,7 @@ def open_product(
     *,
     time: TimeSpan = None,
     bbox: BBox | None = None,
-    variables: Sequence[str] | None = None,
+    variables: Sequence[str] | str | None = None,
     where: dict[str, Any] | None = None,
     catalog: Catalog | str | None = None,
     purpose: Purpose = "auto",
@@ -31,8 +31,8 @@ def open_product(
     ----------
     collection : its id, as `vadose.search()` lists them.
     time : "2017", "2017-05/2017-09", a pair of dates; everything when None.
-    bbox : west, south, east, north [degrees].
-    variables : canonical names to keep; all when None.
+    bbox : west, south, east, north [degrees]; a west greater than the east spans the date line.
+    variables : canonical names to keep, or one of them; all when None.
     where : item properties that must hold, such as {"cmip6:source_id": "SYN-GOOD"}.
     catalog : another catalog than the configured one.
     purpose : "map" reads the producer's files, "series" a copy chunked in time where one was made; "auto" takes the copy for
@@ -42,8 +42,10 @@ def open_product(
     Returns
     -------
     Dataset with canonical names and units; `attrs["vadose_provenance"]` says what was opened. NotFoundError when the
-    catalog has no such collection, time or variable: it names what there is.
+    catalog has no such collection, time, place or variable: it names what there is. VadoseInputError for a time or bbox that
+    makes no sense.
     """
+    bbox = region(bbox)
     raw, how = open_raw(
         collection, time=time, bbox=bbox, where=where, catalog=catalog, purpose=purpose, requester_pays=requester_pays,
         each=standardize,
@@ -52,8 +54,14 @@ def open_product(
     given = not how.get("product") or how.get("join") == "location"
     out = raw if given else standardize(raw, how["product"])
     if bbox is not None:
-        out = cut(out, bbox)
+        whole, out = out, cut(out, bbox)
+        empty = [d for d in out.dims if out.sizes[d] == 0 and whole.sizes[d] > 0]
+        if empty:
+            raise NotFoundError(
+                f"{collection} has nothing inside bbox={bbox!r} (west, south, east, north){_reach(whole)}; take a wider one"
+            )
     if variables is not None:
+        variables = [variables] if isinstance(variables, str) else variables
         for name in variables:
             if name not in out:
                 raise unknown_name(f"variable of {collection}", name, out.data_vars)
@@ -62,6 +70,16 @@ def open_product(
         }
         out = out[[*dict.fromkeys([*variables, *sorted(linked)])]]
     return out
+
+
+def _reach(dataset: xr.Dataset) -> str:
+    """How far a Dataset's places lie, in words; nothing where they are not known."""
+    if not {"lat", "lon"} <= set(dataset.variables):
+        return ""
+    west, south, east, north = (
+        float(v) for v in (dataset.lon.min(), dataset.lat.min(), dataset.lon.max(), dataset.lat.max())
+    )
+    return f"; its places lie within {west:g}, {south:g}, {east:g}, {north:g}"
 
 
 def cut(dataset: xr.Dataset, bbox: BBox) -> xr.Dataset:
