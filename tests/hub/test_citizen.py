@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import threading
@@ -119,6 +120,19 @@ def ask(address, who, body=None, cookies=None):
     except urllib.error.HTTPError as error:
         answer = error
     return answer.status, answer.read().decode(), opener
+
+
+def test_an_observation_that_cannot_be_kept_stays_in_the_form(served, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(moderation, "keep", full)
+    _, text, opener = ask(served[0] + "/", "ana")
+    token = re.search(r'name="_xsrf" value="([^"]+)"', text).group(1)
+    status, text, _ = ask(served[0] + "/", "ana", {**GIVEN, "_xsrf": token, "note": "rain last night"}, opener)
+    assert status == 507
+    assert "No space left on device" in text
+    assert "rain last night" in text
 
 
 def test_only_moderators_decide(served):

@@ -56,6 +56,7 @@ def test_a_feel_is_a_share_of_the_available_water(word, share):
         ({"dry": "nan"}, "not between"),
         ({"time": "yesterday"}, "give date and time"),
         ({"time": "2026-06-01T00:11Z"}, "in the future"),
+        ({"time": "0001-01-01T00:00+02:00"}, "check the year"),
         ({"bulk_density": "1.6", "wet": "155", "dry": "125"}, "More water than room"),
         ({"method": "sensor", "sensor_model": "X", "reading": "0.6", "bulk_density": "1.6"}, "check the reading"),
         ({"method": "sensor", "reading": "0.2", "sensor_model": ""}, "maker and model"),

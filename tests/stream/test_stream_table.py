@@ -265,6 +265,11 @@ def test_l2_release_as_csv_follows_the_csv_rules(network):
     assert table["time"].iloc[0] == "2023-01-01T00:00:00Z"
     assert (table["value"] == -9999).any()
     assert not table.isna().any().any()
+    explained = set(pd.read_csv(made / "columns.csv")["column"])
+    for path in made.rglob("*.csv"):
+        assert set(pd.read_csv(path, nrows=1)) <= explained, (
+            f"{path.name} has a column that columns.csv does not explain"
+        )
 
 
 @pytest.mark.parametrize(("hours", "words"), [(0.25, "15 min"), (5.25, "5.2 h"), (72, "3 days"), (24 * 365.25 * 3, "3.0 years"), (-1, "0 min")])  # fmt: skip

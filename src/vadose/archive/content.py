@@ -262,17 +262,26 @@ def newest(sources: Iterable[Path]) -> str:
     return moment.date().isoformat()
 
 
+#: Files that vadose writes -> what they are.
+_KNOWN = {
+    "README.txt": "what this is and how to read it", "release.json": "level, version and hashes of the release", "columns.csv": "what each column of the tables is",
+    "variables.csv": "units, conversion and limits of each measurement", "sources.csv": "the logger files that it was made from, with their SHA-256",
+    "availability.csv": "how many values each sensor has in each month, and how many are in doubt", "changes.json": "what differs from the version before",
+    "manifest-sha256.txt": "SHA-256 of each file beside it", "provenance.json": "inputs, software, settings and steps of the study",
+    "study.yaml": "settings of the study, with which it can be run again", "report.html": "page with figures and tables of the results",
+}  # fmt: skip
 #: Ending of a file -> what it is.
 _ENDINGS = {
     ".zarr.zip": "Zarr store, zipped, with consolidated description", ".nc": "netCDF-4 data", ".parquet": "table, Apache Parquet",
-    ".csv": "table, comma separated", ".html": "page with figures and tables of the results", ".yaml": "settings of the study, with which it can be run again",
-    ".json": "facts for programs", ".stm": "ISMN header and values text", ".txt": "text for people", ".md": "text for people",
+    ".csv": "table, comma separated", ".html": "web page, opens in a browser", ".yaml": "settings, as text", ".json": "facts for programs", ".stm": "ISMN header and values text", ".txt": "text for people", ".md": "text for people",
 }  # fmt: skip
 
 
 def sentence(name: str, beside: Iterable[str] = ()) -> str:
     """What a file is, in a few words, from its name and the names `beside` it."""
     base = PurePosixPath(name).name
+    if base in _KNOWN:
+        return _KNOWN[base]
     for ending, words in _ENDINGS.items():
         if base.endswith(ending):
             same = ending == ".nc" and f"{name[:-3]}.zarr.zip" in beside

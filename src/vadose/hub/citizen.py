@@ -191,7 +191,13 @@ def application(
                 self.show(str(error), bad=True, said=said)
                 return
             observer = pseudonym(self.get_current_user()["name"], salt)
-            _, new = moderation.keep(folder, found | {"observer": observer})
+            try:
+                _, new = moderation.keep(folder, found | {"observer": observer})
+            except OSError as error:  # the disk is full, or the folder closed
+                self.set_status(507)
+                words = f"It could not be kept ({error.strerror}); nothing is lost on this page, please send it again later."
+                self.show(words, bad=True, said=said)
+                return
             self.show(f"{'Thank you' if new else 'This observation was here already'}: {_told(found)}.")
 
     class Review(Form):

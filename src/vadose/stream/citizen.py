@@ -35,6 +35,8 @@ SAME_TIME, SAME_PLACE = (
     datetime.timedelta(minutes=10),
     10.0,
 )  # minutes and meters within which one observer's samples are one
+#: Nobody's notebook of weighed soil that is still to be sent in is older.
+EARLIEST_YEAR = 1950
 REPLICATES_DIFFER, BEYOND = 0.06, 3.0  # m3 m-3; standard deviations
 
 
@@ -140,6 +142,8 @@ def _moment(text: str, now: datetime.datetime) -> str:
         moment = datetime.datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
     except ValueError:
         raise VadoseInputError("When did you take the sample: please give date and time") from None
+    if moment.year < EARLIEST_YEAR:
+        raise VadoseInputError(f"When did you take the sample: please check the year, {moment.year} is long ago")
     moment = moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
     if moment > now + datetime.timedelta(minutes=10):
         raise VadoseInputError("When did you take the sample: that is in the future")

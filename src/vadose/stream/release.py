@@ -43,6 +43,15 @@ MEANING = {
     "n_drop": ("1", "Number of values left out because of a flag"), "interpolated": ("1", "1 where a short gap was filled"),
     "annual_cycle": ("as value", "Median of that time of day within 7 days of that day of the year, over all years of the release; beside the values, never in their place"),
     "network_flag": ("1", "Checks of hourly soil moisture (M-T1.2), bit mask: " + "; ".join(f"{r.mask} {r.code} {r.sentence}" for r in FLAGS.rows)),
+    "spread": ("as value", "Standard deviation between the sensors of the plot"), "sensors": ("1", "Number of sensors in the mean of the plot"),
+    # of the tables beside the data
+    "month": ("YYYY-MM", "Month of the readings (UTC)"), "values": ("1", "Number of readings in the month"), "in_doubt": ("1", "Number of them with a flag that speaks against the value"),
+    "name": ("N/A", "Measurement name; ends with the depth"), "sensor_units": ("N/A", "Unit before the conversion"), "units": ("N/A", "Unit of the values"),
+    "conversion": ("N/A", "Formula in x, or name of an equation, from the logger's number to the value"), "low": ("as value", "Least possible value"),
+    "high": ("as value", "Greatest possible value"), "description": ("N/A", "What is measured"), "grouping": ("N/A", "Stretch of time whose median outliers are measured from"),
+    "threshold": ("1", "How many scaled median distances make an outlier"), "sha256": ("N/A", "SHA-256 of the logger file"), "file": ("N/A", "Name of the logger file"),
+    "rows": ("1", "Number of rows taken from it"), "bad_rows": ("1", "Number of rows or values that could not be read"), "first": ("ISO 8601", "First time in it (UTC)"),
+    "last": ("ISO 8601", "Last time in it (UTC)"), "definition": ("N/A", "What a column holds"),
 }  # fmt: skip
 
 
