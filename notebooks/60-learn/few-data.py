@@ -23,7 +23,7 @@ import pandas as pd
 import xarray as xr
 
 from vadose import world
-from vadose.learn import evaluate, hybrid, sequence, tensors, windows
+from vadose.learn import hybrid, sequence, tensors, windows
 
 plt.rcParams.update({"figure.dpi": 110, "axes.spines.top": False, "axes.spines.right": False})
 
@@ -48,16 +48,18 @@ figure, axis = plt.subplots(figsize=(9, 3), layout="constrained")
 for s, color in zip((0, 5, 9), ("#0072B2", "#D55E00", "#009E73"), strict=True):
     axis.plot(cube.time, true[s, :, 0], color=color, label=f"sand {float(data.sand[s]):.0%}")
 axis.set(ylabel="soil moisture, 0 to 5 cm [m³ m⁻³]", title="Three sites: the same weather would not make them equal")
-axis.legend(frameon=False)
+axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
 
 # %% [markdown]
 # ## Fewer and fewer observations
 # Both learn from the same sites and days and are tested at twelve sites they never saw. The network reads the weather of all days; only
-# the observations thin out.
+# the observations thin out. The error is the root-mean-square difference to the truth; its 90 % interval comes from drawing the twelve sites
+# anew, for how well a model does differs most from site to site.
 
 # %%
 rows, models = [], {}
+draws = rng.integers(0, test_at.size, (1000, test_at.size))
 for every in (1, 10, 40):
     seen = np.zeros(cube.valid.shape, bool)
     seen[:, ::every] = True
@@ -71,17 +73,21 @@ for every in (1, 10, 40):
     for name, model in models[every].items():
         predicted = model.predict(test).soil_moisture.values
         for d, layer in enumerate(("surface", "root zone")):
-            error = evaluate.score(true[test_at][:, 20:, d].ravel(), predicted[:, 20:, d].ravel())["rmsd"]
+            squared = ((predicted - true[test_at])[:, 20:, d] ** 2).mean(axis=1)  # of each site
+            drawn = np.sqrt(squared[draws].mean(axis=1))
             rows.append(
                 {
                     "observations a site": len(range(0, cube.y.shape[1], every)),
                     "model": name,
                     "layer": layer,
-                    "error": error,
+                    "error": np.sqrt(squared.mean()),
+                    "low": np.quantile(drawn, 0.05),
+                    "high": np.quantile(drawn, 0.95),
+                    "sites": squared.size,
                 }
             )
 table = pd.DataFrame(rows)
-table.pivot_table(index="observations a site", columns=["layer", "model"], values="error").round(4)
+table.set_index(["layer", "observations a site", "model"]).sort_index().rename(columns={"error": "error [m³ m⁻³]"}).round(4)
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), sharey=True, layout="constrained")
@@ -89,14 +95,20 @@ for axis, layer in zip(axes, ("surface", "root zone"), strict=True):
     for (name, part), (color, mark) in zip(
         table[table.layer == layer].groupby("model"), (("#D55E00", "o"), ("#0072B2", "s")), strict=True
     ):
-        axis.plot(part["observations a site"], part.error, mark + "-", color=color, label=name)
+        spread = [part.error - part.low, part.high - part.error]
+        axis.errorbar(part["observations a site"], part.error, spread, fmt=mark + "-", color=color, capsize=3, label=name)
     axis.set(xscale="log", xlabel="observations a site", title=layer)
+    axis.set_xticks((7, 25, 244), (7, 25, 244))
+    axis.minorticks_off()
 axes[0].set_ylabel("error at unseen sites [m³ m⁻³]")
 axes[0].set_ylim(bottom=0)
 axes[0].legend(frameon=False)
 plt.show()
 
 # %% [markdown]
+# **So: yes, and the fewer the more.** With seven observations a site the network in the bucket errs by 0.014 m³ m⁻³ at the surface (0.010 to
+# 0.016), the network alone by 0.030 (0.025 to 0.036). With an observation every day their intervals meet.
+#
 # ## Water is not lost
 # The bucket spends what rains. The network alone cannot even say where the water went.
 
@@ -118,7 +130,8 @@ axis.plot(cube.time, true[test_at][3, :, 0], color="black", lw=1.2, label="truth
 for (name, model), color in zip(models[40].items(), ("#D55E00", "#0072B2"), strict=True):
     axis.plot(cube.time, model.predict(cube.at(test_at)).soil_moisture.values[3, :, 0], color=color, lw=1, label=name)
 axis.set(ylabel="soil moisture, 0 to 5 cm [m³ m⁻³]", title="An unseen site, after seven observations a training site")
-axis.legend(frameon=False, ncol=3)
+axis.set_ylim(top=0.36)
+axis.legend(frameon=False, ncol=3, loc="upper left")
 plt.show()
 
 # %% [markdown]
