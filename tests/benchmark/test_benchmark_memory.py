@@ -88,19 +88,19 @@ def test_comparisons_side_by_side_on_a_worker_read_in_their_own_threads(monkeypa
     seen = []
 
     def evaluate(task):
-        if task == "first":
+        if task.page == "first":
             first_is_in.set()
             assert second_is_in.wait(10)
         else:
             second_is_in.set()
             assert first_is_out.wait(10)
-        seen.append((task, dask.config.get("scheduler", None)))
+        seen.append((task.page, dask.config.get("scheduler", None)))
 
     monkeypatch.setattr(runner, "evaluate", evaluate)
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(runner._alone, "first")
+        first = pool.submit(runner._alone, runner.Task(None, "first", None, None, {}), {})
         assert first_is_in.wait(10)
-        second = pool.submit(runner._alone, "second")
+        second = pool.submit(runner._alone, runner.Task(None, "second", None, None, {}), {})
         first.result(10)
         first_is_out.set()
         second.result(10)

@@ -13,6 +13,7 @@ import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -25,16 +26,20 @@ if TYPE_CHECKING:
     from vadose.benchmark.runner import Results
 
 TABLES = ("scores", "summary", "curves", "interactions", "weights", "constraint", "engine")
+FORMATS = {".parquet": "application/vnd.apache.parquet", ".json": "application/json", ".yaml": "application/yaml"}
+UNLICENSED = "The recipe states no license; ask who made these results before using them."
 PACKAGES = ("numpy", "xarray", "dask", "pandas", "numba", "scipy", "zarr")
 
 
 def slug(*words: str) -> str:
-    """A name for files and anchors."""
-    return re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-")
+    """A name for files and anchors: letters of any script and digits."""
+    return re.sub(r"[\W_]+", "-", " ".join(words).lower()).strip("-")
 
 
 def write(results: Results, folder: Path) -> Path:
-    """Write everything; each file takes its name when it is whole. Returns the folder."""
+    """Write everything; each file takes its name when it is whole. Tables and maps of an earlier run in the folder that this one has
+    not are removed: a page would show them. Returns the folder.
+    """
     (folder / "tables").mkdir(parents=True, exist_ok=True)
     (folder / "maps").mkdir(exist_ok=True)
     for name in TABLES:
@@ -43,6 +48,8 @@ def write(results: Results, folder: Path) -> Path:
             partial = folder / "tables" / f".{name}.part"
             frame.to_parquet(partial)
             os.replace(partial, folder / "tables" / f"{name}.parquet")
+        else:
+            (folder / "tables" / f"{name}.parquet").unlink(missing_ok=True)
     index = []
     for (page, reference, model), data in results.maps.items():
         path = folder / "maps" / f"{slug(page, reference, model)}.zarr"
@@ -53,15 +60,18 @@ def write(results: Results, folder: Path) -> Path:
             path,
         )
         index.append({"page": page, "reference": reference, "model": model, "path": f"maps/{path.name}"})
+    for old in set((folder / "maps").glob("*.zarr")) - {folder / i["path"] for i in index}:
+        shutil.rmtree(old)
+    used = inputs(results)
     _text(folder / "recipe.yaml", results.recipe.text)
     _json(folder / "failures.json", results.failures)
     _json(folder / "cmec.json", cmec(results))
-    _json(folder / "provenance.json", provenance(results, index))
-    _json(folder / "ro-crate-metadata.json", crate(results, folder))
+    _json(folder / "provenance.json", provenance(results, index, used))
+    _json(folder / "ro-crate-metadata.json", crate(results, folder, used))
     return folder
 
 
-def provenance(results: Results, index: list[dict[str, str]]) -> dict[str, Any]:
+def provenance(results: Results, index: list[dict[str, str]], used: list[dict[str, Any]]) -> dict[str, Any]:
     """What a page needs to say where numbers come from."""
     recipe = results.recipe
     return {
@@ -82,7 +92,7 @@ def provenance(results: Results, index: list[dict[str, str]]) -> dict[str, Any]:
             }
             for p in recipe.pages
         ],
-        "inputs": inputs(results),
+        "inputs": used,
         "maps": index,
         "notes": results.notes,
         "software": _software(),
@@ -109,8 +119,10 @@ def inputs(results: Results) -> list[dict[str, Any]]:
     listed += [("reference", r) for p in recipe.leaves for q in p.relationships for r in q.references]
     for role, s in listed:
         files = sorted({n for pattern in s.files for n in glob.glob(pattern)})
-        sums = {Path(n).name: hashlib.sha256(Path(n).read_bytes()).hexdigest() for n in files[:50] if Path(n).is_file()}
-        key = (role, s.name, s.collection, s.files, s.study)
+        key = (role, s.name, s.collection, s.files, s.study, repr(s.where))
+        if key in found:
+            continue
+        sums = {Path(n).name: _sha256(Path(n)) for n in files[:50] if Path(n).is_file()}
         found[key] = {
             "role": role,
             "name": s.name,
@@ -123,6 +135,12 @@ def inputs(results: Results) -> list[dict[str, Any]]:
             "sha256": sums,
         }
     return list(found.values())
+
+
+def _sha256(path: Path) -> str:
+    """By pieces: files of a model are larger than memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def cmec(results: Results) -> dict[str, Any]:
@@ -149,28 +167,28 @@ def cmec(results: Results) -> dict[str, Any]:
     }
 
 
-def crate(results: Results, folder: Path) -> dict[str, Any]:
-    """RO-Crate 1.1 metadata: files with checksums, the run as an action with its inputs, agents and results (also in PROV terms)."""
-    files = [
-        p
-        for p in sorted(folder.rglob("*"))
-        if p.is_file() and ".zarr" not in str(p) and p.suffix in (".parquet", ".json", ".yaml", ".html")
-    ]
-    files = [p for p in files if p.name != "ro-crate-metadata.json"]
+def crate(results: Results, folder: Path, used: list[dict[str, Any]]) -> dict[str, Any]:
+    """RO-Crate 1.1 metadata: files with checksums, the run as an action with its inputs, agents and results (also in PROV terms).
+
+    The page is not in it: it is made of these files, and again by whoever likes another.
+    """
+    files = sorted((folder / "tables").glob("*.parquet"))
+    files += [folder / n for n in ("recipe.yaml", "failures.json", "cmec.json", "provenance.json")]
     nodes: list[dict[str, Any]] = [
         {
             "@id": str(p.relative_to(folder)),
             "@type": "File",
             "name": p.name,
-            "contentSize": p.stat().st_size,
-            "sha256": hashlib.sha256(p.read_bytes()).hexdigest(),
+            "encodingFormat": FORMATS[p.suffix],
+            "contentSize": str(p.stat().st_size),
+            "sha256": _sha256(p),
             "prov:wasGeneratedBy": {"@id": "#run"},
         }
         for p in files
     ]
     maps: list[dict[str, Any]] = [
         {
-            "@id": f"maps/{p.name}/",
+            "@id": f"maps/{quote(p.name)}/",
             "@type": "Dataset",
             "name": f"maps {p.stem}",
             "encodingFormat": "application/vnd+zarr",
@@ -180,14 +198,14 @@ def crate(results: Results, folder: Path) -> dict[str, Any]:
     ]
     sources: list[dict[str, Any]] = [
         {
-            "@id": f"#{i['role']}-{slug(i['name'])}",
+            "@id": f"#{i['role']}-{k}-{quote(slug(i['name']))}",
             "@type": ["Dataset", "prov:Entity"],
             "name": i["name"],
             "description": i["citation"] or i["collection"] or ", ".join(i["sha256"]),
             "identifier": i["collection"] or i["study"] or "",
             "sha256": list(i["sha256"].values()),
         }
-        for i in inputs(results)
+        for k, i in enumerate(used)
     ]
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     parts = [{"@id": n["@id"]} for n in (*nodes, *maps)]
@@ -195,7 +213,7 @@ def crate(results: Results, folder: Path) -> dict[str, Any]:
         "@context": ["https://w3id.org/ro/crate/1.1/context", {"prov": "http://www.w3.org/ns/prov#", "sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}],
         "@graph": [
             {"@id": "ro-crate-metadata.json", "@type": "CreativeWork", "about": {"@id": "./"}, "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"}},
-            {"@id": "./", "@type": "Dataset", "name": results.recipe.title, "description": results.recipe.summary or results.recipe.title, "datePublished": now[:10], "license": "https://creativecommons.org/licenses/by/4.0/", "hasPart": parts, "mentions": {"@id": "#run"}},
+            {"@id": "./", "@type": "Dataset", "name": results.recipe.title, "description": results.recipe.summary or results.recipe.title, "datePublished": now[:10], "license": results.recipe.license or UNLICENSED, "hasPart": parts, "mentions": {"@id": "#run"}},
             {"@id": "#run", "@type": ["CreateAction", "prov:Activity"], "name": "vadose benchmark", "instrument": {"@id": "#vadose"}, "object": [{"@id": s["@id"]} for s in sources], "result": parts, "endTime": now, "prov:used": [{"@id": s["@id"]} for s in sources], "prov:wasAssociatedWith": {"@id": "#vadose"}},
             {"@id": "#vadose", "@type": ["SoftwareApplication", "prov:SoftwareAgent"], "name": "vadose", "version": vadose.__version__, "softwareRequirements": [f"{k} {v}" for k, v in _software().items()]},
             *sources,

@@ -5,22 +5,29 @@ Literal tables say what each level may hold; the loader of studies knows the lin
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from vadose.benchmark import scores as scoring
+from vadose.benchmark.output import slug
 from vadose.benchmark.regions import BY, REGIONS
 from vadose.errors import StudyError
 from vadose.products import PRODUCTS
+from vadose.products.cmip6 import RENAMED
 from vadose.study.model import Checker, load
+from vadose.typing import BBox
 from vadose.vocabulary import VARIABLES
 
 #: What a recipe may hold at its top: key -> explanation.
 KEYS = {
     "title": "one line that says what the recipe asks",
     "summary": "a paragraph for the page",
+    "license": "license of the results, as they are to be passed on: an SPDX name or an address",
     "period": "first and last month, such as [2000-01, 2014-12]; all common months without it",
     "scheme": f"scores: {', '.join(scoring.SCHEMES)}",
     "regions": f"names ({', '.join(REGIONS)}) or name: {{bbox | polygon | sites}}, or climate: {{by: ..., a source}}",
@@ -42,6 +49,10 @@ REGION_KEYS = ("bbox", "polygon", "sites", "by", *SOURCE_KEYS)
 WEIGHT_KEYS = ("page", "methods")
 CONSTRAINT_KEYS = ("page", "values", "mechanism", "observed", "error", "region")
 METHODS = ("performance-independence", "bma", "posterior")
+#: Names that models give their variables, and ours.
+THEIRS = {**RENAMED, "mrsos": "soil_moisture", "mrsol": "soil_moisture", "mrso": "soil_moisture"}
+#: Bottom of the deepest soil that models have [m]: a larger number is in another unit.
+DEEPEST = 60.0
 
 
 @dataclass(frozen=True)
@@ -117,6 +128,7 @@ class Recipe:
     constraint: Mapping[str, Any] = field(default_factory=dict)
     draws: int = 40
     mass: bool = False
+    license: str = ""
     text: str = field(default="", repr=False, compare=False)
 
     @property
@@ -132,6 +144,10 @@ def read(path: str | Path) -> Recipe:
         text = path.read_text()
     except OSError as error:
         raise StudyError(f"{path}: {error.strerror}; give the path of a recipe (recipes/demo.yaml is one)") from error
+    except UnicodeDecodeError as error:
+        raise StudyError(
+            f"{path}: not a text (byte {error.start} is none of UTF-8); a recipe is a YAML file"
+        ) from error
     return parse(text, name=str(path), folder=path.parent)
 
 
@@ -160,34 +176,60 @@ class _Reader(Checker):
         leaves = [p.name for p in pages if p.variable]
         if not leaves:
             raise self.fail("pages", "no page compares anything: give one a 'variable' and 'references'")
+        self.apart("models", [m.name for m in models])
+        self.apart("pages", [p.name for p in pages])
+        for page in pages:
+            self.apart("pages", [r.name for r in page.references])
         self.later("weights", WEIGHT_KEYS, leaves)
         self.later("constraint", CONSTRAINT_KEYS, leaves, models)
-        draws = self.numbers("draws", 1)
+        regions = tuple(self.regions())
+        self.constrained(regions)
+        mass = self.raw.get("mass", False)
+        if not isinstance(mass, bool):
+            raise self.fail("mass", f"expected true or false, got {mass!r}")
         return Recipe(
             title=str(self.raw["title"]),
             summary=" ".join(str(self.raw.get("summary", "")).split()),
             models=models,
             pages=pages,
-            regions=tuple(self.regions()),
+            regions=regions,
             scheme=self.choice("scheme", tuple(scoring.SCHEMES), "ilamb2018"),
             period=self.period(),
             weights=dict(self.raw.get("weights") or {}),
             constraint=dict(self.raw.get("constraint") or {}),
-            draws=int(draws[0]) if draws else 40,
-            mass=bool(self.raw.get("mass", False)),
+            draws=self.whole_from_zero("draws", 40),
+            mass=mass,
+            license=str(self.raw.get("license") or ""),
             text=text,
         )
+
+    def apart(self, key: str, names: list[str]) -> None:
+        """Names must differ in letters and digits: files and places of the page are called by these."""
+        held: dict[str, str] = {}
+        for name in names:
+            short = slug(name)
+            if not short or short in held:
+                with_whom = f"{held[short]!r} and {name!r} are one name" if short else f"{name!r} is no name"
+                raise self.fail(key, f"{with_whom} in letters and digits, by which files are called; change one")
+            held[short] = name
 
     def period(self) -> tuple[str, str] | None:
         value = self.raw.get("period")
         if value is None:
             return None
-        if not (isinstance(value, list) and len(value) == 2 and all(len(str(v)) >= 7 for v in value)):
+        months = [str(v) for v in value] if isinstance(value, list) else []
+        if len(months) != 2 or not all(re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])(-\d\d)?", m) for m in months):
             raise self.fail("period", f"expected two months, for example [2000-01, 2014-12], got {value!r}")
-        first, last = (str(v)[:7] for v in value)
+        first, last = (m[:7] for m in months)
         if first > last:
             raise self.fail("period", f"ends ({last}) before it starts ({first})")
         return first, last
+
+    def whole_from_zero(self, key: str, default: int) -> int:
+        value = self.raw.get(key, default)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise self.fail(key, f"expected a whole number of at least 0, got {value!r}")
+        return value
 
     def pages(self, path: tuple[str, ...], body: Any) -> list[Page]:
         found = []
@@ -195,6 +237,10 @@ class _Reader(Checker):
             here = (*path, str(key))
             if key in ("weight", "summary") and path:
                 continue
+            if " / " in str(key):
+                raise self.fail(
+                    key, "a page's name cannot hold ' / ', which stands between a page and those below it", body
+                )
             if not isinstance(value, dict):
                 allowed = f"; did you mean a key of {', '.join(LEAF_KEYS)}?" if path else ""
                 raise self.fail(
@@ -238,10 +284,16 @@ class _Reader(Checker):
         good = isinstance(value, list) and len(value) == 2 and all(isinstance(v, int | float) for v in value)
         if not good or not 0 <= value[0] < value[1]:
             raise self.fail("layer", f"expected top and bottom in m, such as [0.0, 0.1], got {value!r}", body)
+        if value[1] > DEEPEST:
+            raise self.fail(
+                "layer", f"expected m; {value[1]} m is deeper than the soil of any model: centimeters?", body
+            )
         return float(value[0]), float(value[1])
 
     def relation(self, name: Any, body: Any, owner: Any) -> Relation:
         variable = self.variable(name, name, owner)
+        if not isinstance(body, dict):
+            raise self.fail(name, f"expected {', '.join(RELATION_KEYS)}, got {body!r}", owner)
         self.known(body, RELATION_KEYS)
         role = str(body.get("role", "response"))
         if role not in ("response", "driver"):
@@ -251,19 +303,19 @@ class _Reader(Checker):
 
     def variable(self, value: Any, key: Any, body: Any) -> str:
         if value not in VARIABLES:
+            if str(value) in THEIRS:
+                raise self.fail(key, f"{value!r} is called {THEIRS[str(value)]!r} here", body)
             raise self.fail(key, self.nearest(str(value), VARIABLES, "variable"), body)
         return str(value)
 
     def nearest(self, value: str, allowed: Any, kind: str) -> str:
-        from difflib import get_close_matches
-
         near = get_close_matches(value, list(allowed), n=2, cutoff=0.4)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         return f"{value!r} is no {kind}; {hint}there are: {', '.join(allowed)}"
 
     def number(self, body: Any, key: str, default: float) -> float:
         value = body.get(key, default)
-        if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
+        if not _is_number(value) or value < 0:
             raise self.fail(key, f"expected a number of at least 0, got {value!r}", body)
         return float(value)
 
@@ -287,23 +339,39 @@ class _Reader(Checker):
         if "files" in body and body.get("product") not in PRODUCTS:
             key, at = ("product", body) if "product" in body else (name, owner)
             raise self.fail(key, self.nearest(str(body.get("product", "")), PRODUCTS, "product"), at)
-        files = body.get("files") or []
+        files = body.get("files", [])
         files = [files] if isinstance(files, str) else files
+        if "files" in body and not (isinstance(files, list) and files and all(isinstance(f, str) for f in files)):
+            raise self.fail("files", f"expected a path, a pattern, or a list of them, got {body['files']!r}", body)
+        where = body.get("where") or {}
+        if not isinstance(where, dict):
+            raise self.fail(
+                "where", f"expected property: value, such as {{'cmip6:source_id': CESM2}}, got {where!r}", body
+            )
         depth = body.get("column_depth")
+        if depth is not None and not (_is_number(depth) and depth > 0):
+            raise self.fail("column_depth", f"expected a depth in m above zero, without its unit, got {depth!r}", body)
+        ensemble = body.get("ensemble")
         return Source(
             str(name),
             body.get("collection"),
-            tuple(self.path(str(f)) for f in files),
+            tuple(self.path(f) for f in files),
             self.path(str(body["study"])) if "study" in body else None,
             body.get("product"),
-            dict(body.get("where") or {}),
+            dict(where),
             str(body.get("citation", "")),
             self.path(str(body["land_fraction"])) if "land_fraction" in body else None,
             None if depth is None else float(depth),
-            body.get("ensemble"),
+            None if ensemble is None else str(ensemble),
             self.number(body, "weight", 1.0),
-            {str(k): (float(v[0]), float(v[1])) for k, v in (body.get("places") or {}).items()},
+            self.places(body),
         )
+
+    def places(self, body: Any) -> dict[str, tuple[float, float]]:
+        value = body.get("places") or {}
+        if not isinstance(value, dict) or not all(_is_place(p) for p in value.values()):
+            raise self.fail("places", f"expected station: [lon, lat] in degrees, got {value!r}", body)
+        return {str(k): (_to_180(p[0]), float(p[1])) for k, p in value.items()}
 
     def regions(self) -> list[Region]:
         value = self.raw.get("regions") or ["all"]
@@ -328,21 +396,47 @@ class _Reader(Checker):
             rest = {k: v for k, v in body.items() if k != "by"}
             return Region(name, by=str(body["by"]), source=self.where_from(name, rest, owner, SOURCE_KEYS))
         if "bbox" in body:
-            box = body["bbox"]
-            if not (isinstance(box, list) and len(box) == 4 and box[1] < box[3]):
-                raise self.fail("bbox", f"expected [west, south, east, north], got {box!r}", body)
-            return Region(name, bbox=tuple(map(float, box)))  # type: ignore[arg-type]
+            return Region(name, bbox=self.box(body))
         for key, least in (("polygon", 3), ("sites", 1)):
             if key in body:
                 points = body[key]
-                if not (
-                    isinstance(points, list)
-                    and len(points) >= least
-                    and all(isinstance(p, list) and len(p) == 2 for p in points)
-                ):
-                    raise self.fail(key, f"expected at least {least} [lon, lat] pairs, got {points!r}", body)
-                return Region(name, **{key: tuple((float(a), float(b)) for a, b in points)})  # type: ignore[arg-type]
+                if not (isinstance(points, list) and len(points) >= least and all(_is_place(p) for p in points)):
+                    raise self.fail(key, f"expected at least {least} [lon, lat] pairs in degrees, got {points!r}", body)
+                if key == "polygon":
+                    return Region(name, polygon=_around(points))
+                return Region(name, sites=tuple((_to_180(lon), float(lat)) for lon, lat in points))
         raise self.fail(name, "expected bbox, polygon, sites or by", owner)
+
+    def box(self, body: Any) -> BBox:
+        """West, south, east, north with longitudes as -180..180, also of who counts them from 0 to 360."""
+        value = body["bbox"]
+        good = isinstance(value, list) and len(value) == 4 and all(_is_number(v) for v in value)
+        if not good or not (-90 <= value[1] < value[3] <= 90 and -180 <= value[0] <= 360 and -180 <= value[2] <= 360):
+            raise self.fail("bbox", f"expected [west, south, east, north] in degrees, got {value!r}", body)
+        west, south, east, north = map(float, value)
+        if east - west >= 360:
+            return -180.0, south, 180.0, north
+        return _to_180(west), south, 180.0 if east == 180 else _to_180(east), north
+
+    def constrained(self, regions: tuple[Region, ...]) -> None:
+        """What an emergent constraint is computed from: asked for here, not after hours of comparing."""
+        body = self.raw.get("constraint")
+        if not body:
+            return
+        for key in ("error", "observed"):
+            if key in body and not _is_number(body[key]):
+                raise self.fail(key, f"expected a number in the unit of the page's variable, got {body[key]!r}", body)
+        if body["error"] <= 0:
+            raise self.fail("error", f"expected a standard error above zero, got {body['error']!r}", body)
+        for name, value in body["values"].items():
+            if not _is_number(value):
+                raise self.fail(name, f"expected a number, got {value!r}", body["values"])
+        if len(str(body["mechanism"]).split()) < 3:
+            raise self.fail("mechanism", "say in a sentence why the observable tells about the projection", body)
+        region, names = body.get("region"), [r.name for r in regions]
+        zones = tuple(f"{r.name}: " for r in regions if r.by)
+        if region is not None and region not in names and not (zones and str(region).startswith(zones)):
+            raise self.fail("region", self.nearest(str(region), names, "region of the recipe"), body)
 
     def later(self, key: str, allowed: tuple[str, ...], leaves: list[str], models: tuple[Source, ...] = ()) -> None:
         body = self.raw.get(key)
@@ -357,9 +451,14 @@ class _Reader(Checker):
                 self.nearest(str(body.get("page")), leaves, "page that compares something"),
                 body if "page" in body else None,
             )
-        for method in body.get("methods") or ():
+        methods = body.get("methods", [])
+        if not isinstance(methods, list):
+            raise self.fail("methods", f"expected a list of {', '.join(METHODS)}, got {methods!r}", body)
+        for method in methods:
             if method not in METHODS:
                 raise self.fail("methods", self.nearest(str(method), METHODS, "method"), body)
+        if "values" in body and not isinstance(body["values"], dict):
+            raise self.fail("values", f"expected model: number entries, got {body['values']!r}", body)
         for name in body.get("values") or ():
             if name not in [m.name for m in models]:
                 raise self.fail("values", self.nearest(str(name), [m.name for m in models], "model"), body)
@@ -368,3 +467,23 @@ class _Reader(Checker):
                 key,
                 "needs 'values' (a number a model), 'mechanism' (a sentence) and 'error' (standard error of the observed mean)",
             )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_place(value: Any) -> bool:
+    good = isinstance(value, list) and len(value) == 2 and all(_is_number(v) for v in value)
+    return good and -180 <= value[0] <= 360 and -90 <= value[1] <= 90
+
+
+def _to_180(lon: float) -> float:
+    """A longitude as -180..180."""
+    return float(lon) - 360.0 if lon > 180 else float(lon)
+
+
+def _around(points: Any) -> tuple[tuple[float, float], ...]:
+    """The corners of a polygon; one that lies wholly beyond 180 degrees is counted from -180."""
+    turn = 360.0 if all(lon >= 180 for lon, _ in points) else 0.0
+    return tuple((float(lon) - turn, float(lat)) for lon, lat in points)

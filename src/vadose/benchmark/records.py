@@ -5,9 +5,8 @@ Nothing is loaded here except station series; grids stay lazy until they are mea
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,12 @@ import xarray as xr
 
 from vadose import cf, constants, qc, units
 from vadose.benchmark import sources
+from vadose.benchmark.once import Once
 from vadose.benchmark.recipe import Recipe, Source
-from vadose.errors import DimensionError, NotFoundError, UnreadableFileError, VadoseError
+from vadose.errors import DimensionError, NotFoundError, TimeAxisError, UnreadableFileError, VadoseError
 from vadose.harmonize import layers_to_layer, sensors_to_layer
 from vadose.harmonize.depth import profile_weights
+from vadose.products.canonical import coordinates
 from vadose.vocabulary import VARIABLES
 
 #: Share of the wanted layer that a product's own layer must cover to stand for it.
@@ -28,6 +29,8 @@ BAD = ("frozen", "snow", "snow_or_frozen", "dense_vegetation", "no_convergence",
 #: A monthly record made from daily data is kept in memory up to this many values, so that each file is read once.
 MOST_HELD = 20_000_000
 HELD_RECORDS = 12
+#: What opening, reading and computing raise where a source is not what the recipe takes it for: told in the results, the rest goes on.
+BROKEN = (VadoseError, OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class _Key(sources.Key):
 
 def forget() -> None:
     """Close what was opened and drop what was held: files may have changed since."""
-    _made.cache_clear()
+    _made.forget()
     sources.forget()
 
 
@@ -71,16 +74,15 @@ def record(source: Source, variable: str, layer: tuple[float, float] | None, rec
     return _made(_Key(repr((source, variable, layer, recipe.period)), source, recipe, variable, layer))
 
 
-@lru_cache(maxsize=HELD_RECORDS)
+@partial(Once, most=HELD_RECORDS)
 def _made(key: _Key) -> Record:
     source, variable, layer, recipe = key.source, key.variable, key.layer, key.recipe
-    with warnings.catch_warnings():
-        # months of a calendar without leap days keep their year and month, which is all that is used of them
-        warnings.filterwarnings("ignore", "Converting a CFTimeIndex", RuntimeWarning)
-        data = sources.dataset(source, recipe)
+    data = sources.dataset(source, recipe)
+    _often_enough(source, data)
     notes: list[str] = []
     if variable == "soil_moisture":
         values, error = _moisture(data, layer, source, notes)
+        values = _possible(values)
     else:
         values, error = _flux(data, variable, source, notes), None
     values = values.transpose("time", ...)
@@ -93,6 +95,19 @@ def _made(key: _Key) -> Record:
             both = xr.Dataset({"values": out} if error is None else {"values": out, "error": error}).compute()
             out, error = both["values"].rename(variable), both.get("error")
     return Record(out, error, _land(source, out, notes), tuple(notes), daily)
+
+
+def _often_enough(source: Source, data: xr.Dataset) -> None:
+    """Raise TimeAxisError for seasons and years: taken for months, they would be compared with the month of their stamp."""
+    months = data["time"].dt.year.values * 12 + data["time"].dt.month.values
+    if months.size > 2 and np.median(np.abs(np.diff(months))) > 1:
+        told = ", ".join(str(t)[:10] for t in data["time"].values[:3])
+        raise TimeAxisError(f"source {source.name!r} has values of {told} ...; give months or days")
+
+
+def _possible(values: xr.DataArray) -> xr.DataArray:
+    """Without what no soil can hold: fill values that a file does not declare, and other units than it states."""
+    return values.where((values >= 0.0) & (values <= 1.0)).assign_attrs(values.attrs)
 
 
 def _monthly_error(error):
@@ -203,7 +218,12 @@ def _flux(data, variable, source, notes) -> xr.DataArray:
         notes.append("autotrophic and heterotrophic respiration")
     else:
         raise NotFoundError(f"source {source.name!r} has no {variable}; it has {', '.join(map(str, data.data_vars))}")
-    extra = [d for d in found.dims if d not in ("time", "lat", "lon", "station", "ncol", "cell", "location", "lndgrid")]
+    places = {d for axis in ("lat", "lon") if axis in found.coords for d in found[axis].dims}
+    extra = [
+        d
+        for d in found.dims
+        if d not in {"time", "lat", "lon", "station", "ncol", "cell", "location", "lndgrid", *places}
+    ]
     if extra:
         raise DimensionError(
             f"{variable} of source {source.name!r} has dimension {', '.join(map(str, extra))}; give time and place"
@@ -215,23 +235,24 @@ def _land(source: Source, values: xr.DataArray, notes: list[str]) -> np.ndarray 
     """Share of land by flat position from the source's land fraction file (sftlf in %, LANDFRAC or landfrac as a share)."""
     if source.land_fraction is None:
         return None
-    with xr.open_dataset(source.land_fraction) as raw:
-        name = next((n for n in ("sftlf", "landfrac", "LANDFRAC", "land_fraction") if n in raw), None)
+    with sources.raw(source.land_fraction) as held:
+        name = next((n for n in ("sftlf", "landfrac", "LANDFRAC", "land_fraction") if n in held), None)
         if name is None:
             raise UnreadableFileError(
-                f"{source.land_fraction} holds no sftlf or landfrac; it holds {', '.join(map(str, raw.data_vars))}"
+                f"{source.land_fraction} holds no sftlf or landfrac; it holds {', '.join(map(str, held.data_vars))}"
             )
-        share = raw[name].load()
+        share = coordinates(held[[name]])[name].load()
     if "time" in share.dims:
         share = share.isel(time=0)
     share = share / 100.0 if float(share.max()) > 1.5 else share
     shape = tuple(n for d, n in values.sizes.items() if d != "time")
-    if "lon" in share.dims and bool((share.lon > 180).any()):
-        share = share.assign_coords(lon=(share.lon + 180.0) % 360.0 - 180.0).sortby("lon")
-    if "lat" in share.dims:
-        share = share.sortby("lat")
     if share.shape != shape:
         raise DimensionError(f"land fraction of source {source.name!r} has shape {share.shape}, its data {shape}")
+    for axis in ("lat", "lon"):
+        if axis in share.coords and axis in values.coords and not sources.same_places(share[axis], values[axis]):
+            raise DimensionError(
+                f"land fraction of source {source.name!r} is on another grid than its data ({axis} differs)"
+            )
     notes.append("cells count by their share of land")
     return share.values.ravel()
 
@@ -240,5 +261,15 @@ def try_record(source: Source, variable: str, layer: Any, recipe: Recipe) -> Rec
     """The record, or why there is none."""
     try:
         return record(source, variable, layer, recipe)
-    except (VadoseError, OSError, ValueError, KeyError) as error:
-        return f"{type(error).__name__}: {error.args[0] if error.args else error}"
+    except BROKEN as error:
+        return why(error)
+
+
+def why(error: Exception) -> str:
+    """An error in one line, for tables of what failed."""
+    if isinstance(error, OSError) and error.strerror:
+        told = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    else:
+        told = str(error.args[0] if error.args else error)
+    told = " ".join(told.split())
+    return told if isinstance(error, VadoseError) else f"{type(error).__name__}: {told}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,10 @@ from vadose.benchmark.compare import Pair, baseline, maps_of, pair, pooled_quant
 from vadose.benchmark.output import write
 from vadose.benchmark.pace import drydown_rows
 from vadose.benchmark.recipe import Page, Recipe, Source, read
-from vadose.benchmark.records import Record, forget, monthly, record, try_record
+from vadose.benchmark.records import BROKEN, Record, forget, monthly, record, try_record, why
 from vadose.benchmark.relations import relation_rows
 from vadose.benchmark.sources import dataset
-from vadose.errors import StudyError, VadoseError
+from vadose.errors import StudyError, VadoseError, VadoseInputError
 
 Tell = Callable[[str], None]
 BASELINE = "season and latitude"
@@ -104,9 +105,29 @@ def run(
 
 
 def compute(recipe: Recipe, *, client: Any = None, tell: Tell = lambda _: None) -> Results:
-    """The results of a recipe in memory."""
+    """The results of a recipe in memory. Files are opened anew, and closed at the end: who writes them again can."""
+    with _fresh(client):
+        return _compute(recipe, client, tell)
+
+
+@contextmanager
+def _fresh(client: Any) -> Iterator[None]:
+    """Nothing held from before, here and on workers, and nothing left."""
+
+    def clear() -> None:
+        forget()
+        if client is not None:
+            client.run(forget, on_error="ignore")  # a worker that is just going holds nothing
+
+    clear()
+    try:
+        yield
+    finally:
+        clear()
+
+
+def _compute(recipe: Recipe, client: Any, tell: Tell) -> Results:
     results = Results(recipe)
-    forget()
     with dask.config.set(scheduler="threads"):  # this process reads for itself, cluster or not
         inside = _regions(recipe, results)
     tasks = [Task(recipe, p, r, m, inside) for p in recipe.leaves for r in p.references for m in recipe.models]
@@ -114,7 +135,10 @@ def compute(recipe: Recipe, *, client: Any = None, tell: Tell = lambda _: None) 
         outcomes = [_told(t, tell) for t in tasks]
     else:
         tell(f"{len(tasks)} comparisons on a cluster")
-        outcomes = client.gather(client.map(_alone, tasks, pure=False))
+        (held,) = client.scatter(
+            [inside], broadcast=True
+        )  # zones of a climate are as large as its grid: once a worker, not once a task
+        outcomes = client.gather(client.map(_alone, [replace(t, inside={}) for t in tasks], inside=held, pure=False))
     frames: list[pd.DataFrame] = []
     curves: list[pd.DataFrame] = []
     interactions: list[pd.DataFrame] = []
@@ -131,11 +155,13 @@ def compute(recipe: Recipe, *, client: Any = None, tell: Tell = lambda _: None) 
         if o.relations is not None:
             for held, frame in zip((frames, curves, interactions), o.relations, strict=True):
                 held.append(frame.assign(**where))
+    results.failures = _in_few_words(results.failures, len(recipe.models))
     if not pairs:
         raise StudyError(
             "nothing could be compared: "
             + "; ".join(f"{f['page']}, {f['model']}: {f['why']}" for f in results.failures[:3])
         )
+    results.failures += _nowhere(recipe, inside, [p for found in pairs.values() for p in found.values()])
     the = scoring.scheme(recipe.scheme)
     for (page, reference), found in pairs.items():
         frames += _scored(recipe, the, page, reference, found, results)
@@ -149,6 +175,28 @@ def compute(recipe: Recipe, *, client: Any = None, tell: Tell = lambda _: None) 
     if recipe.constraint:
         results.constraint = _or_told("constraint", results, lambda: together.constrain(recipe, results.scores))
     return results
+
+
+def _in_few_words(failures: list[dict[str, str]], models: int) -> list[dict[str, str]]:
+    """What fails for every model in the same way, once: it is the reference."""
+    alike = Counter((f["page"], f["reference"], f["why"]) for f in failures)
+    out: dict[tuple[str, ...], dict[str, str]] = {}
+    for f in failures:
+        key = (f["page"], f["reference"], f["why"])
+        every = models > 1 and alike[key] == models
+        one = {**f, "model": "all models"} if every else f
+        out.setdefault(key if every else (*key, f["model"]), one)
+    return list(out.values())
+
+
+def _nowhere(recipe: Recipe, inside: Mapping[str, places.Inside], pairs: list[Pair]) -> list[dict[str, str]]:
+    """Regions of the recipe that hold no cell of any comparison: they are on no page. Zones come from a climate, and may lie elsewhere."""
+    asked = {r.name for r in recipe.regions if r.by is None}
+    return [
+        {"page": "regions", "reference": name, "model": "", "why": "no place that was compared lies in it"}
+        for k, name in enumerate(inside)
+        if name in asked and not any(p.inside[k].any() for p in pairs)
+    ]
 
 
 def _or_told(what: str, results: Results, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
@@ -165,10 +213,10 @@ def _told(task: Task, tell: Tell) -> Outcome:
     return evaluate(task)
 
 
-def _alone(task: Task) -> Outcome:
+def _alone(task: Task, inside: Mapping[str, places.Inside]) -> Outcome:
     """On a worker: in its own thread, for a task that handed its reads back to the cluster would have files open in two threads."""
     with _own_thread():
-        return evaluate(task)
+        return evaluate(replace(task, inside=inside))
 
 
 _inside = 0
@@ -197,8 +245,8 @@ def evaluate(task: Task) -> Outcome:
     """Measure one model against one reference; a failure is an outcome too."""
     try:
         return _evaluate(task)
-    except (VadoseError, OSError, ValueError, KeyError, IndexError) as error:
-        return Outcome(failure=f"{type(error).__name__}: {error.args[0] if error.args else error}")
+    except BROKEN as error:
+        return Outcome(failure=why(error))
 
 
 def _evaluate(task: Task) -> Outcome:
@@ -217,6 +265,15 @@ def _evaluate(task: Task) -> Outcome:
         own=the.own,
         land=model.land,
     )
+    if not np.isfinite(measured.state.total).any():
+        seen = [
+            f"{side} has {int(n)}"
+            for side, n in zip(("the reference", "the model"), measured.state.seen.sum(axis=1), strict=True)
+        ]
+        raise VadoseInputError(
+            f"no place and month where both have values: {', '.join(seen)} on the common cells and months"
+            + (" (of soil moisture only what lies within 0 and 1 m3 m-3 counts)" if variable == "soil_moisture" else "")
+        )
     notes = [f"reference: {n}" for n in reference.notes] + [f"model: {n}" for n in model.notes]
     relations, more = _relations(task, reference, model)
     return Outcome(measured, drydown_rows(reference, model, measured), relations, (*notes, *more))
@@ -286,8 +343,8 @@ def _regions(recipe: Recipe, results: Results) -> dict[str, places.Inside]:
                     if n in data
                 }
                 out |= {f"{region.name}: {k}": f for k, f in places.zones(climate, region.by).items()}
-            except (VadoseError, OSError, ValueError) as error:
-                results.failures.append({"page": "regions", "reference": region.name, "model": "", "why": str(error)})
+            except BROKEN as error:
+                results.failures.append({"page": "regions", "reference": region.name, "model": "", "why": why(error)})
     return out or {"all": places.box(places.REGIONS["all"])}
 
 

@@ -199,7 +199,7 @@ def constrain(recipe: Recipe, scores: pd.DataFrame) -> pd.DataFrame:
     x = part[part.statistic == "model_mean"].set_index("model").value
     seen = part[part.statistic == "reference_mean"].value
     observed = float(wanted["observed"]) if "observed" in wanted else float(seen.median())
-    names = [n for n in wanted["values"] if n in x.index]
+    names = [n for n in wanted["values"] if np.isfinite(x.get(n, np.nan))]
     error = float(wanted["error"])
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", VadoseWarning)

@@ -64,5 +64,6 @@ def command(recipe: Path, output: Path, engine: str, workers: int | None, for_il
         )
     page = report.write_benchmark(folder)
     for row in json.loads((folder / "failures.json").read_text()):
-        click.echo(f"not compared: {row['page']}, {row['model'] or row['reference']}: {row['why']}", err=True)
+        against = f" against {row['reference']}" if row["model"] and row["reference"] else ""
+        click.echo(f"not compared: {row['page']}, {row['model'] or row['reference']}{against}: {row['why']}", err=True)
     click.echo(str(page))
