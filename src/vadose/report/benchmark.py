@@ -117,17 +117,20 @@ def _matrix(facts, tables) -> str:
         + "<span>1 (best)</span></p>"
     )
     parts = []
-    marked = False
+    marked = unlike = False
     for n, region in enumerate(regions):
         part = summary[summary.region == region].set_index(["page", "model"])
         partial = _partial(tables, region)
         marked = marked or bool(partial)
+        without = _without(part, models)
+        unlike = unlike or bool(without)
         rows = []
         for page in ["everything", *(p["name"] for p in facts["pages"])]:
             found = part.loc[page]
             depth, leaf = int(found.depth.iloc[0]), bool(found.leaf.iloc[0])
             cells = "".join(
-                _summary_cell(page, m, region, float(found.value.get(m, np.nan)), leaf, partial) for m in models
+                _summary_cell(page, m, region, float(found.value.get(m, np.nan)), leaf, partial, without)
+                for m in models
             )
             label = escape(page.split(" / ")[-1])
             rows.append(
@@ -141,18 +144,36 @@ def _matrix(facts, tables) -> str:
         if marked
         else ""
     )
+    if unlike:
+        note += "<p>† a mean without the pages that could not be compared: not to be held against a mean of all.</p>"
+    absent = [i["name"] for i in facts["inputs"] if i["role"] == "model" and i["name"] not in models]
+    if absent:
+        note += f'<p>Not compared at all: {escape(", ".join(absent))}; see <a href="#failures">What failed</a>.</p>'
     return f'<section id="matrix"><h2>Summary</h2><p>Overall score of every model by page, region <b>{escape(regions[0])}</b>. Rows in bold are weighted means of the rows below; a number leads to its page.</p>{key}{note}{"".join(parts)}</section>'
 
 
-def _summary_cell(page, model, region, value, leaf, partial) -> str:
-    """A number of the matrix, marked where it, or a page below it, rests on part of the reference."""
+def _without(part, models) -> list[tuple[str, str]]:
+    """Pages that compare, with the models that have no score there though another model has."""
+    found = part[part.leaf.astype(bool)].value.unstack()
+    return [
+        (str(p), str(m))
+        for p in found.index
+        for m in models
+        if found.loc[p].notna().any() and not found.notna().at[p, m]
+    ]
+
+
+def _summary_cell(page, model, region, value, leaf, partial, without) -> str:
+    """A number of the matrix, marked where it, or a page below it, rests on part of the reference, or where such a page has no score."""
     held = [
         v
         for (p, m), v in partial.items()
         if m == model and (p == page or page == "everything" or p.startswith(f"{page} / "))
     ]
+    gone = [p for p, m in without if m == model and not leaf and (page == "everything" or p.startswith(f"{page} / "))]
     tip = f"{page}, {model}, {region}" + (f"; covers {min(held):.0%} of the reference's area" if held else "")
-    return cell(value, anchor(page) if leaf else "", tip, "*" if held else "")
+    tip += f"; without {', '.join(gone)}" if gone else ""
+    return cell(value, anchor(page) if leaf else "", tip, ("*" if held else "") + ("†" if gone else ""))
 
 
 def _weights(tables) -> str:
@@ -163,7 +184,7 @@ def _weights(tables) -> str:
         f"<tr><td>{escape(r['model'])}</td><td class='t'>{escape(r['method'])}</td><td>{r['weight']:.3f}</td><td>{'–' if not np.isfinite(r['spread']) else format(r['spread'], '.3g')}</td></tr>"
         for r in w.to_dict("records")
     )
-    return f'<section id="weights"><h2>Weights of models</h2><p>From mean annual cycles of <b>{escape(w.page.iloc[0])}</b> against {escape(w.reference.iloc[0])}: performance and independence (Knutti et al. 2017, doi:10.1002/2016GL072012), Bayesian model averaging (Raftery et al. 2005, doi:10.1175/MWR2906.1).</p><div class="table"><table><thead><tr><th>model</th><th>method</th><th>weight</th><th>spread</th></tr></thead><tbody>{rows}</tbody></table></div></section>'
+    return f'<section id="weights"><h2>Weights of models</h2><p>From mean annual cycles of <b>{escape(w.page.iloc[0])}</b> against {escape(w.reference.iloc[0])}: performance and independence (Knutti et al. 2017, doi:10.1002/2016GL072012), Bayesian model averaging (Raftery et al. 2005, doi:10.1175/MWR2906.1).</p><div class="table" tabindex="0"><table><thead><tr><th>model</th><th class="t">method</th><th>weight</th><th>spread</th></tr></thead><tbody>{rows}</tbody></table></div></section>'
 
 
 def _constraint(tables) -> str:
@@ -204,7 +225,7 @@ def _failures(failures) -> str:
         f"<tr><td>{escape(f['page'])}</td><td class='t'>{escape(f['reference'])}</td><td class='t'>{escape(f['model'])}</td><td class='t'>{escape(f['why'])}</td></tr>"
         for f in failures
     )
-    return f'<section id="failures"><h2>What failed</h2><div class="warn">The run went on without these.</div><div class="table"><table><thead><tr><th>page</th><th>reference</th><th>model</th><th>why</th></tr></thead><tbody>{rows}</tbody></table></div></section>'
+    return f'<section id="failures"><h2>What failed</h2><div class="warn">The run went on without these.</div><div class="table" tabindex="0"><table><thead><tr><th>page</th><th class="t">reference</th><th class="t">model</th><th class="t">why</th></tr></thead><tbody>{rows}</tbody></table></div></section>'
 
 
 def _method(facts, folder) -> str:
@@ -217,7 +238,7 @@ def _method(facts, folder) -> str:
     )
     software = ", ".join(f"{k} {v}" for k, v in facts["software"].items())
     return (
-        f'<section id="methods"><h2>Method, inputs, provenance</h2><p>{METHOD}</p><div class="table"><table><thead><tr><th>name</th><th>role</th><th>from</th><th>citation</th></tr></thead><tbody>{rows}</tbody></table></div>'
+        f'<section id="methods"><h2>Method, inputs, provenance</h2><p>{METHOD}</p><div class="table" tabindex="0"><table><thead><tr><th>name</th><th class="t">role</th><th class="t">from</th><th class="t">citation</th></tr></thead><tbody>{rows}</tbody></table></div>'
         f"<p>Software: {escape(software)}. Command: <code>{escape(facts['command'])}</code>, {escape(facts['created'])}</p><details><summary>The recipe</summary><pre>{escape((folder / 'recipe.yaml').read_text())}</pre></details>"
         "<p>Beside this page: <code>tables/</code> (Parquet), <code>maps/</code> (Zarr), <code>cmec.json</code>, <code>ro-crate-metadata.json</code>.</p></section>"
     )

@@ -97,7 +97,7 @@ def _quantities(part: pd.DataFrame, variable: str) -> str:
         f"<tr><td>{escape(str(s).replace('_', ' '))} [{escape(str(units[s]))}]</td>{''.join(f'<td>{v:.3g}</td>' if np.isfinite(v) else '<td>–</td>' for v in row)}</tr>"
         for s, row in zip(wide.index, wide.to_numpy(), strict=True)
     )
-    return f'<details><summary>What the scores are made of</summary><div class="table"><table><thead><tr><th>area mean</th>{head}</tr></thead><tbody>{rows}</tbody></table></div></details>'
+    return f'<details><summary>What the scores are made of</summary><div class="table" tabindex="0"><table><thead><tr><th>area mean</th>{head}</tr></thead><tbody>{rows}</tbody></table></div></details>'
 
 
 def _maps(page, reference, facts, folder) -> str:
@@ -162,4 +162,4 @@ def _two_drivers(page, reference, region, interactions) -> str:
         f"<tr><td>{escape(r['model'])}</td><td class='t'>{escape(r['relation'].replace('_', ' '))}, with {escape(r['second'].replace('_', ' '))}</td><td>{r['explained']:.2f}</td><td>{r['interaction']:.2f}</td><td>{r['partial_correlation']:+.2f}</td></tr>"
         for r in pd.concat([known, here[here.source == "model"]]).to_dict("records")
     )
-    return f'<h3>Two drivers</h3><div class="table"><table><thead><tr><th>source</th><th class="t">response and drivers</th><th>variance explained by both</th><th>of it, by their interaction</th><th>correlation with the first, given the second</th></tr></thead><tbody>{rows}</tbody></table></div>'
+    return f'<h3>Two drivers</h3><div class="table" tabindex="0"><table><thead><tr><th>source</th><th class="t">response and drivers</th><th>variance explained by both</th><th>of it, by their interaction</th><th>correlation with the first, given the second</th></tr></thead><tbody>{rows}</tbody></table></div>'
