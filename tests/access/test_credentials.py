@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import http.server
 import json
+import multiprocessing
 import pickle
+import shutil
 import threading
 from types import SimpleNamespace
 
 import pytest
 
-from vadose.access import remote
+from vadose.access import quality, remote
+from vadose.access.chunkstore import references_at
 from vadose.access.credentials import Access, EarthdataKeys, https_address, in_region
-from vadose.errors import AccessDeniedError
+from vadose.errors import AccessDeniedError, PlatformError
 
 
 @pytest.fixture
@@ -102,6 +106,64 @@ def test_obstore_reads_with_earthdata_keys_and_renews_refused_ones(archive_door,
     stub.faults(key=f"key{first + 1}")  # the keys in hand are not good any more: only the next ones are
     assert remote.read("s3://arch/x.bin", 0, 2, access=access) == b"01"
     assert len(archive_door.asked) == first + 1
+
+
+def test_many_reads_that_are_refused_together_ask_for_keys_once(archive_door, stub):
+    """The archive hands out keys at a slow pace: sixty-four chunks under way must not ask sixty-four times."""
+    (stub.bucket / "x.bin").write_bytes(b"0123456789")
+    access = Access(auth="earthdata", region="us-west-2", credentials=archive_door.url)
+    remote.read("s3://arch/x.bin", access=access)
+    first = len(archive_door.asked)
+    stub.faults(key=f"key{first + 1}", latency=0.05)
+
+    async def many():
+        return await asyncio.gather(
+            *(remote.read_async("s3://arch/x.bin", k % 10, 1, access=access) for k in range(64))
+        )
+
+    assert b"".join(remote.run(many()).result()) == (b"0123456789" * 7)[:64]
+    assert len(archive_door.asked) == first + 1
+
+
+def test_a_forked_process_is_told_instead_of_waiting_without_end(stub):
+    """Connections do not survive a fork: without the check the child of this test never answers."""
+    (stub.bucket / "x.bin").write_bytes(b"0123456789")
+    remote.read("s3://arch/x.bin")
+    context = multiprocessing.get_context("fork")
+    said = context.SimpleQueue()
+
+    def child():
+        try:
+            said.put(remote.read("s3://arch/x.bin").decode())
+        except PlatformError as error:
+            said.put(str(error))
+
+    process = context.Process(target=child)
+    process.start()
+    process.join(30)
+    if process.is_alive():
+        process.kill()
+    assert "spawn" in said.get()
+
+
+def test_a_worker_on_another_machine_fetches_its_own_copy_of_served_references(bucket, tmp_path, monkeypatch):
+    """References of a bucket are copied into a cache folder; a copy that travels must not ask for that folder elsewhere."""
+    published = quality.publish(bucket.catalog, bucket.id, str(bucket.stub.root / "arch" / "index"))
+    (refs,) = {p.split(".parq/")[0] + ".parq" for p in published if ".parq/" in p}
+    monkeypatch.setenv("VADOSE_CACHE_DIR", str(tmp_path / "here"))
+    there = references_at(refs.replace(str(bucket.stub.root), "s3:/"))
+    body = pickle.dumps(there)
+    shutil.rmtree(tmp_path / "here")
+    monkeypatch.setenv("VADOSE_CACHE_DIR", str(tmp_path / "elsewhere"))
+    again = pickle.loads(body)
+    assert again.folder.startswith(str(tmp_path / "elsewhere"))
+    assert again.chunk("soil_moisture", (3, 0, 0)) == there_chunk(bucket)
+
+
+def there_chunk(bucket):
+    """The same chunk by the references where they were built."""
+    (refs,) = (bucket.catalog / bucket.id / "refs").glob("*.parq")
+    return references_at(str(refs)).chunk("soil_moisture", (3, 0, 0))
 
 
 def test_outside_the_region_https_is_the_door(monkeypatch):

@@ -209,6 +209,7 @@ class Named(WrapperStore):
         return type(self)(store, self.address, self.access)
 
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
+        remote.not_forked()
         try:
             return await self._store.get(key, prototype, byte_range)
         except Exception as error:

@@ -117,11 +117,6 @@ class EarthdataKeys:
                 self._keys = self._fetch()
             return dict(self._keys)
 
-    def forget(self) -> None:
-        """Ask anew at the next call: for keys that were refused before their time."""
-        with self._lock:
-            self._keys = None
-
     def _fetch(self) -> dict[str, Any]:
         request = urllib.request.Request(self.endpoint, headers={"Authorization": authorization()})
         try:

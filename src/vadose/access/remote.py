@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vadose.access.credentials import Access, EarthdataKeys, authorization, https_address, in_region
-from vadose.errors import AccessDeniedError, SourceChangedError, UnreadableFileError, VadoseInputError
+from vadose.errors import AccessDeniedError, PlatformError, SourceChangedError, UnreadableFileError, VadoseInputError
 
 #: Tries of a read whose body was cut.
 TRIES = 4
@@ -48,6 +48,23 @@ def is_local(address: str) -> bool:
 
 def local_path(address: str) -> str:
     return address.removeprefix("file://")
+
+
+#: The process that made the first connection, once there is one.
+_connected: list[int] = []
+_renewing = threading.Lock()
+
+
+def not_forked() -> None:
+    """Raise PlatformError in a process that was forked from one with connections: they do not live on there, and a read would never end."""
+    if not _connected:
+        _connected.append(os.getpid())
+    elif _connected[0] != os.getpid():
+        raise PlatformError(
+            "this process was forked from one that had read from stores already: connections do not survive that, and a read here would "
+            "wait without end. Start processes with multiprocessing.get_context('spawn') (DataLoader: multiprocessing_context='spawn'), "
+            "or use vadose.access.cluster.connect()"
+        )
 
 
 @lru_cache(maxsize=64)
@@ -148,6 +165,7 @@ def zarr_store(address: str, access: Access = DEFAULT) -> Any:
     from obstore.store import LocalStore
     from zarr.storage import ObjectStore
 
+    not_forked()
     if is_local(address):
         return ObjectStore(LocalStore(local_path(address)), read_only=True)
     return ObjectStore(_store(reachable(address, access).rstrip("/"), access, _environment()), read_only=True)
@@ -155,6 +173,7 @@ def zarr_store(address: str, access: Access = DEFAULT) -> Any:
 
 def at(address: str, access: Access = DEFAULT) -> tuple[Any, str]:
     """The store of an address and the path in it."""
+    not_forked()
     address = reachable(address, access)
     scheme, _, rest = address.partition("://")
     host, _, path = rest.partition("/")
@@ -296,7 +315,7 @@ def _loop(process: int) -> asyncio.AbstractEventLoop:
 
 
 def run(work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
-    """Start asynchronous work on this process's own loop: works in notebooks, threads and forked workers alike."""
+    """Start asynchronous work on this process's own loop: works in notebooks, threads and workers alike."""
     return asyncio.run_coroutine_threadsafe(work, _loop(os.getpid()))
 
 
@@ -311,6 +330,7 @@ async def read_async(
     if is_local(address):
         return await asyncio.to_thread(read_local, local_path(address), start, length, expect)
     store, path = at(address, access)
+    renewed = False
     for attempt in range(1, TRIES + 1):
         try:
             return await _once(store, path, address, start, length, expect)
@@ -319,9 +339,8 @@ async def read_async(
         except Exception as error:
             provider = getattr(store, "credential_provider", None)
             refused = isinstance(explain(error, address, access), AccessDeniedError)
-            if refused and attempt == 1 and isinstance(provider, EarthdataKeys):
-                provider.forget()
-                store = _renewed(address, access)
+            if refused and not renewed and isinstance(provider, EarthdataKeys):
+                store, renewed = _renewed(address, access, store), True
                 continue
             if _final(error) or refused or attempt == TRIES:
                 raise explain(error, address, access) from error
@@ -329,9 +348,14 @@ async def read_async(
     raise AssertionError("unreachable")
 
 
-def _renewed(address: str, access: Access) -> Any:
-    _store.cache_clear()
-    return at(address, access)[0]
+def _renewed(address: str, access: Access, refused: Any) -> Any:
+    """A store with new keys. Of many reads that were refused together the first one makes it, the others take it."""
+    with _renewing:
+        current = at(address, access)[0]
+        if current is refused:
+            _store.cache_clear()
+            current = at(address, access)[0]
+        return current
 
 
 async def _once(store: Any, path: str, address: str, start: int, length: int | None, expect: Stat | None) -> bytes:

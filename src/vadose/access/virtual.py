@@ -138,6 +138,7 @@ def storage(place: str) -> Any:
 
     import icechunk
 
+    remote.not_forked()
     if remote.is_local(place):
         return icechunk.local_filesystem_storage(remote.local_path(place))
     bucket, _, prefix = place.removeprefix("s3://").partition("/")
