@@ -31,7 +31,8 @@ plt.rcParams.update({"figure.dpi": 110, "axes.grid": False, "axes.spines.top": F
 # ## Which products hold soil moisture here?
 
 # %%
-vadose.search(variable="soil_moisture", bbox=(-104, 34, -84, 56), time="2018")
+found = vadose.search(variable="soil_moisture", bbox=(-104, 34, -84, 56), time="2018")
+found[["title", "variables", "start", "end"]]
 
 # %% [markdown]
 # ## Workers, with one call
@@ -111,7 +112,8 @@ axis.legend(ncol=3, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.1
 plt.show()
 
 # %% [markdown]
-# The regional means of the satellites move for another reason too: they see other places every day. Comparing honestly
+# Here the two models are nearest to the truth, and both satellites are drier. That is no verdict yet:
+# the regional means of the satellites move for another reason too: they see other places every day. Comparing honestly
 # (same grid, same layer, same days, intervals on every number) is what the next notebooks are about.
 #
 # ## Clean up
