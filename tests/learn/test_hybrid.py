@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from vadose.assimilate import twin  # noqa: E402
-from vadose.errors import NotFoundError  # noqa: E402
+from vadose.errors import NotFoundError, TooFewSamplesError, UnreadableFileError, VadoseInputError  # noqa: E402
 from vadose.learn import hybrid, layers, sequence, tensors, windows  # noqa: E402
 from vadose.physics import bucket  # noqa: E402
 
@@ -239,6 +239,27 @@ def test_hybrid_closes_the_water_balance_of_what_it_predicts():
     lost = sum(out[n].values for n in ("evapotranspiration_flux", "runoff_flux", "drainage_flux")) * 86400
     left = np.diff(storage, axis=1) - (data.x[..., 0] - lost)[:, 1:]
     assert np.abs(left).max() < 1e-3  # float32: 1e-7 of some 400 mm
+
+
+@pytest.mark.parametrize("kind", hybrid.KINDS)
+def test_hybrids_survive_the_disk_and_refuse_other_inputs(tmp_path, kind):
+    data, _ = fields(3, 40, 3)
+    model = hybrid.fit(data, steps=2, kind=kind, hidden=5)
+    model.save(tmp_path / "m")
+    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["model.json", "weights.safetensors"]
+    back = hybrid.load(tmp_path / "m")
+    xr.testing.assert_identical(back.predict(data), model.predict(data))
+    turned = windows.replace(data, inputs=data.inputs[::-1])
+    with pytest.raises(VadoseInputError, match="the hybrid learned from"):
+        back.predict(turned)
+    (tmp_path / "m" / "weights.safetensors").write_bytes(b"")
+    with pytest.raises(UnreadableFileError, match=r"weights\.safetensors is damaged"):
+        hybrid.load(tmp_path / "m")
+    sequence.fit(data, sequence.Spec("lstm", {"hidden": 4}, epochs=1)).save(tmp_path / "other")
+    with pytest.raises(UnreadableFileError, match="vadose-hybrid-1"):
+        hybrid.load(tmp_path / "other")
+    with pytest.raises(TooFewSamplesError, match="warm-up"):
+        hybrid.fit(data, warmup=40)
 
 
 def test_trained_on_brightness_temperature_it_finds_the_moisture():

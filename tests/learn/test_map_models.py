@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from vadose import cf, learn
 from vadose.errors import (
+    DimensionError,
     NotFoundError,
     TooFewSamplesError,
     UnitsError,
@@ -154,6 +157,10 @@ def test_shuffled_targets_leave_no_skill():
     honest = evaluate.compare(table_of(x, y), predictors=tuple(f"p{j}" for j in range(5)), estimator=FAST["forest"])
     assert float(honest.skill.sel(model="forest").min()) > 0.3
     assert not bool(honest.no_skill.sel(model="linear").any())
+    assert honest.rmsd.attrs["units"] == "m3 m-3"
+    share = table_of(x, y).rename(soil_moisture="ratio").assign(ratio=("sample", y, {"units": "1"}))
+    scores = evaluate.compare(share, target="ratio", predictors=("p0",), folds={"random": splits.random_folds(600, k=2)}, estimator=FAST["oblivious"])  # fmt: skip
+    assert scores.rmsd.attrs["units"] == scores.nse.attrs["units"] == "1"
 
 
 def test_importance_finds_the_drivers_and_noise_ranks_last():
@@ -281,6 +288,65 @@ def test_written_map_equals_the_lazy_one_and_resumes(trained, tmp_path, tile, mo
         learn.write_map(trained["boosted"], data, store, tile=tile)
 
 
+def read_blocks(data, chunks, seen):
+    """Lazy predictors that note the shape of each of their blocks that is read."""
+
+    def noted(block):
+        if block.size:
+            seen.append(block.shape)
+        return block
+
+    lazy = data.chunk(chunks)
+    return lazy.assign(
+        {n: lazy[n].copy(data=lazy[n].data.map_blocks(noted, dtype=lazy[n].dtype)) for n in lazy.data_vars}
+    )
+
+
+def test_a_tile_reads_its_own_blocks_and_no_others(trained, tmp_path):
+    seen, heard, tile = [], [], {"lat": 6, "lon": 10}
+    data = read_blocks(cube(), tile, seen)
+    learn.write_map(trained["oblivious"], data, str(tmp_path / "map.zarr"), tile=tile, at_once=2, report=lambda *now: heard.append((*now, len(seen))))  # fmt: skip
+    assert heard[:2] == [(0, 16, 0), (2, 16, 2 * 5)]
+    assert heard[-1] == (16, 16, 16 * 5)
+    got = xr.open_zarr(tmp_path / "map.zarr", chunks=None, consolidated=False)
+    np.testing.assert_array_equal(got.soil_moisture, learn.predict_map(trained["oblivious"], cube()).soil_moisture)
+
+
+def test_predictors_of_unlike_chunks_make_the_same_map(trained):
+    data = cube(time=2)
+    mixed = data.assign(p0=data.p0.chunk(lat=5), p1=data.p1.chunk(lat=7, lon=4))
+    lazy = learn.predict_map(trained["oblivious"], mixed)
+    assert lazy.soil_moisture.chunks is not None
+    xr.testing.assert_identical(lazy.compute(), learn.predict_map(trained["oblivious"], data))
+
+
+def test_a_map_goes_nowhere_else(trained, tmp_path):
+    """Neither over other data, nor on where another place or day was mapped."""
+    model, data, store = trained["oblivious"], cube(), str(tmp_path / "map.zarr")
+    data.to_zarr(tmp_path / "predictors.zarr", consolidated=False)
+    for resume in (True, False):
+        with pytest.raises(VadoseInputError, match=r"something else than a map \(lat, lon, p0"):
+            learn.write_map(model, data, str(tmp_path / "predictors.zarr"), resume=resume)
+    xr.testing.assert_identical(xr.open_zarr(tmp_path / "predictors.zarr", chunks=None, consolidated=False), data)
+    learn.write_map(model, data, store, parts=("mean",))
+    learn.write_map(model, data, store, parts=("mean",))  # all done: nothing to do
+    north = data.assign_coords(lat=data.lat + 5)
+    with pytest.raises(VadoseInputError, match="grid"):
+        learn.write_map(model, north, store, parts=("mean",))
+    learn.write_map(model, north, store, parts=("mean",), resume=False)
+    assert float(xr.open_zarr(store, consolidated=False).lat[0]) == 45.0
+    for wrong, error, words in (
+        ({"tile": {"x": 5}}, DimensionError, "'x', the predictors have lat, lon"), ({"tile": {"lat": 0}}, VadoseInputError, "1 or more"),
+        ({"tile": {"lat": 2.5}}, VadoseInputError, "whole number"), ({"at_once": 0}, VadoseInputError, "1 tile"),
+        ({"parts": ("mean", "quantile")}, NotFoundError, "quantiles"),
+    ):  # fmt: skip
+        with pytest.raises(error, match=words):
+            learn.write_map(model, data, str(tmp_path / "none.zarr"), **wrong)
+    assert not (tmp_path / "none.zarr").exists()
+    with pytest.raises(NotFoundError, match="quantiles"):
+        learn.predict_map(model, data, parts=("quantile",))
+
+
 def test_tiles_side_by_side_leave_dasks_settings_alone(trained, tmp_path):
     """A setting made for a read and taken back would be taken back by another tile at another time, and stay: one thread from then on."""
     import threading
@@ -398,6 +464,42 @@ def test_strange_files_are_refused(trained, tmp_path):
     (tmp_path / "m" / "model.json").write_text(json.dumps({**words, "format": "other"}))
     with pytest.raises(UnreadableFileError, match="format"):
         learn.load(tmp_path / "m")
+    (tmp_path / "m" / "model.json").write_text("[1, 2]")
+    with pytest.raises(UnreadableFileError, match="format 'list'"):
+        learn.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize("kind", list(FAST))
+def test_damaged_and_missing_files_of_a_model_are_named(trained, tmp_path, kind):
+    learn.save(trained[kind], tmp_path / "m")
+    for file in sorted((tmp_path / "m").iterdir()):
+        whole = file.read_bytes()
+        flipped = whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:]
+        for part in (whole[: len(whole) // 2], b"", *([] if file.suffix == ".json" else [flipped])):
+            file.write_bytes(part)
+            with pytest.raises(UnreadableFileError, match=file.name):
+                learn.load(tmp_path / "m")
+        file.unlink()
+        with pytest.raises(UnreadableFileError, match=file.name):
+            learn.load(tmp_path / "m")
+        file.write_bytes(whole)
+    assert learn.load(tmp_path / "m").digest == trained[kind].digest
+
+
+@pytest.mark.parametrize(
+    "strange", [eval, {"mean": eval}, {"mean": np.load}, {"mean": np.arange(3)}, {"mean": Fraction(1, 2)}]
+)
+def test_trees_that_are_no_trees_are_not_loaded(trained, tmp_path, strange):
+    """A stranger's folder may hold any object with sums that fit; only classes that make up trees are brought to life."""
+    import skops.io
+
+    learn.save(trained["boosted"], tmp_path / "m")
+    skops.io.dump(strange, tmp_path / "m" / "trees.skops")
+    words = json.loads((tmp_path / "m" / "model.json").read_text())
+    words["files"]["trees.skops"] = hashlib.sha256((tmp_path / "m" / "trees.skops").read_bytes()).hexdigest()
+    (tmp_path / "m" / "model.json").write_text(json.dumps(words))
+    with pytest.raises(UnreadableFileError, match=r"no tree model needs|does not hold a HistGradient"):
+        learn.load(tmp_path / "m")
 
 
 def test_missing_predictors_in_training_are_marked_for_the_forest():
@@ -439,6 +541,11 @@ def test_folds_that_leak_must_be_called_by_their_name():
     whole = learn.fit(table, folds=splits.group_folds(table.station.values, k=3), **options)
     assert whole.calibrated_on == "folds of the caller"
     assert learn.fit(table, **options).calibrated_on == "spatial blocks"
+    places = table.drop_vars("station").assign_coords(lat=table.station * 0.1, lon=-90 - table.station * 0.1)
+    with pytest.raises(VadoseInputError, match="30 places lie in several folds"):
+        learn.fit(places, folds=splits.random_folds(120, k=3), **options)
+    with pytest.raises(DimensionError, match="one number a sample"):
+        learn.fit(table, folds=np.arange(5), **options)
 
 
 def test_predictions_at_the_limit_of_the_training_are_flagged():

@@ -118,6 +118,15 @@ def test_only_a_row_of_tiles_is_read_at_a_time(tmp_path):
     assert heard == sorted(heard)
 
 
+def test_a_map_goes_to_an_object_store(tmp_path):
+    import fsspec
+
+    raster.write_cog(field(), tmp_path / "map.tif", tile=64)
+    raster.write_cog(field(), "memory://maps/map.tif", tile=64)
+    assert fsspec.filesystem("memory").cat("/maps/map.tif") == (tmp_path / "map.tif").read_bytes()
+    assert [p.name for p in tmp_path.iterdir()] == ["map.tif"]
+
+
 def test_bad_input_is_named(tmp_path):
     given = field(40, 40)
     with pytest.raises(DimensionError, match="select a time"):

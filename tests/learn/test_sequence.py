@@ -157,6 +157,32 @@ def test_half_precision_learns_the_same_and_keeps_weights_in_single():
         sequence.fit(data, spec, precision="float16")
 
 
+def test_trainings_and_predictions_side_by_side_do_not_meet():
+    """Threads share PyTorch's random numbers and the network: each training draws its own, a plain prediction has no dropout."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    data = reservoir(6, 100, 0)
+    alone = [sequence.fit(data, quick(), seed=s) for s in (1, 2)]
+    torch.manual_seed(7)
+    before = torch.random.get_rng_state()
+    with ThreadPoolExecutor(4) as pool:
+        both = list(pool.map(lambda s: sequence.fit(data, quick(), seed=s), (1, 2)))
+        plain, drawn = alone[0].predict(data), alone[0].predict(data, dropout=4, seed=3)
+        calls = [pool.submit(alone[0].predict, data, dropout=n, seed=3) for n in (0, 4) * 6]
+        for call, want in zip(calls, (plain, drawn) * 6, strict=True):
+            xr.testing.assert_identical(call.result(), want)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    for a, b in zip(alone, both, strict=True):
+        assert all(torch.equal(p, q) for p, q in zip(a.net.parameters(), b.net.parameters(), strict=True))
+
+
+def test_a_training_that_diverges_says_so():
+    data = reservoir(4, 60, 0)
+    poisoned = windows.replace(data, x=np.where(data.x == data.x.max(), np.nan, data.x))
+    with pytest.raises(VadoseInputError, match="diverged"):
+        sequence.fit(poisoned, quick())
+
+
 def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path):
     data, stop = reservoir(6, 160, 0), reservoir(3, 160, 5)
 
@@ -177,6 +203,18 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path):
         assert torch.equal(a, b)
     with pytest.raises(VadoseInputError, match="another spec"):
         sequence.fit(data, quick(rate=0.5), checkpoint=tmp_path)
+    with pytest.raises(VadoseInputError, match="another seed"):
+        sequence.fit(data, quick(), held_out=stop, seed=4, checkpoint=tmp_path)
+    for other in ((stop, data), (data, None)):
+        with pytest.raises(VadoseInputError, match="another data"):
+            sequence.fit(other[0], quick(), held_out=other[1], checkpoint=tmp_path)
+    from safetensors.torch import save
+
+    file = tmp_path / "checkpoint.safetensors"
+    for part in (file.read_bytes()[:1000], b"", save({"x": torch.zeros(3)})):
+        file.write_bytes(part)
+        with pytest.raises(UnreadableFileError, match="checkpoint"):
+            sequence.fit(data, quick(), held_out=stop, checkpoint=tmp_path)
 
 
 @pytest.mark.parametrize("kind", [k for k in SMALL if k != "lstm"])
@@ -201,6 +239,22 @@ def test_every_architecture_is_deterministic_resumes_and_survives_the_disk(kind,
     xr.testing.assert_identical(sequence.load(tmp_path / "m").predict(data), resumed.predict(data))
 
 
+def damaged(folder, load):
+    """Half a file, an empty one, none, a flipped bit of numbers: each is named, and the whole folder loads again."""
+    for file in (p for p in sorted(folder.rglob("*")) if p.is_file()):
+        whole = file.read_bytes()
+        flipped = whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:]
+        for part in (whole[: len(whole) // 2], b"", *([] if file.suffix == ".json" else [flipped])):
+            file.write_bytes(part)
+            with pytest.raises(UnreadableFileError, match=file.name):
+                load(folder)
+        file.unlink()
+        with pytest.raises(UnreadableFileError, match=file.name):
+            load(folder)
+        file.write_bytes(whole)
+    load(folder)
+
+
 def test_models_survive_the_disk_and_refuse_other_inputs(tmp_path):
     data = reservoir(5, 120, 0, static=True)
     model = sequence.fit(data, quick())
@@ -210,6 +264,7 @@ def test_models_survive_the_disk_and_refuse_other_inputs(tmp_path):
     xr.testing.assert_identical(back.predict(data), model.predict(data))
     with pytest.raises(VadoseInputError, match="learned from"):
         model.predict(reservoir(5, 120, 0))
+    damaged(tmp_path / "m", sequence.load)
     words = json.loads((tmp_path / "m" / "model.json").read_text())
     (tmp_path / "m" / "model.json").write_text(json.dumps({**words, "format": "x"}))
     with pytest.raises(UnreadableFileError, match="format"):
@@ -312,6 +367,9 @@ def test_cube_from_a_dataset_and_its_errors():
         windows.cube(holes, ["rain"])
     with pytest.raises(NotFoundError, match="porosity"):
         windows.cube(data.drop_vars("porosity"), ["rain"])
+    for gone in (data.sand.where(data.station != "b"), data.porosity.where(data.station != "b")):
+        with pytest.raises(VadoseInputError, match=r"gaps: sand|'porosity' must be positive"):
+            windows.cube(data.assign({gone.name: gone}), ["rain"], static=["sand"])
     with pytest.raises(DimensionError, match="row, column"):
         sequence.fit(out, sequence.Spec("patch_cnn"))
     with pytest.raises(NotFoundError, match="lstm"):
@@ -320,6 +378,24 @@ def test_cube_from_a_dataset_and_its_errors():
         sequence.build(sequence.Spec("lstm", {"hiden": 8}), 1, 0, 1)
     with pytest.raises(VadoseInputError, match="odd"):
         sequence.build(sequence.Spec("conv_lstm", {"kernel": 4}), 1, 0, 1)
+
+
+def test_masks_belong_to_their_site_and_day():
+    """Sites in another order, more days than the data: what may teach is found by name, what is unknown may not."""
+    time = np.datetime64("2020-01-01", "ns") + np.arange(40) * np.timedelta64(1, "D")
+    rng, place = np.random.default_rng(0), {"station": list("abc"), "time": time}
+    data = xr.Dataset({n: (("station", "time"), rng.random((3, 40))) for n in ("rain", "soil_moisture")}, coords=place)
+    good = xr.DataArray(rng.random((3, 40)) < 0.5, dims=("station", "time"), coords=place)
+    want = windows.cube(data, ["rain"], upper=0.6, valid=good, frozen=good)
+    turned, part = good.isel(station=[2, 0, 1]), data.isel(time=slice(5, 30))
+    got = windows.cube(part, ["rain"], upper=0.6, valid=turned, frozen=turned)
+    np.testing.assert_array_equal(got.valid, want.valid[:, 5:30])
+    np.testing.assert_array_equal(got.frozen, want.frozen[:, 5:30])
+    unknown = windows.cube(data, ["rain"], upper=0.6, valid=good.where(good.station != "a"))
+    assert not unknown.valid[0].any()
+    np.testing.assert_array_equal(unknown.valid[1:], want.valid[1:])
+    with pytest.raises(VadoseInputError, match="valid has no station c"):
+        windows.cube(data, ["rain"], upper=0.6, valid=good.isel(station=[0, 1]))
 
 
 def test_the_block_is_prepared_by_all_workers_of_a_cluster():
@@ -364,6 +440,12 @@ def test_ensemble_intervals_hold_at_unseen_sites(tmp_path):
     assert ensemble.factor[0.9] > 1.645  # the raw spread was too sure
     ensemble.save(tmp_path / "e")
     xr.testing.assert_identical(ensembles.load(tmp_path / "e").predict(test), out)
+
+
+def test_a_damaged_ensemble_is_refused(tmp_path):
+    data = reservoir(4, 40, 0)
+    ensembles.fit(data, quick(epochs=1), seeds=(0, 1), dropout=2).save(tmp_path / "e")
+    damaged(tmp_path / "e", ensembles.load)
 
 
 def test_integrated_gradients_are_complete_and_right_for_a_linear_network():

@@ -7,7 +7,6 @@ The raw spread of seeds and dropout is nearly always too small at new sites; the
 from __future__ import annotations
 
 import copy
-import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,10 +18,11 @@ import xarray as xr
 
 from vadose import cf
 from vadose.errors import VadoseInputError, VadoseWarning
-from vadose.learn import intervals, sequence
+from vadose.learn import files, intervals, sequence
 from vadose.learn.windows import Cube
 from vadose.typing import Path
 
+FORMAT = "vadose-ensemble-1"
 SMALLEST = 1e-3  # m3 m-3, so that members who agree are not infinitely sure
 SHARES = (0.68, 0.9)
 PIECES, NODES = 8, 8  # of the path from the mean weather to that of a year, at first; points in each
@@ -96,17 +96,19 @@ class Ensemble:
             "calibrated_on": self.calibrated_on,
             "members": len(self.members),
         }
-        (root / "ensemble.json").write_text(json.dumps(words))
+        files.save_words(
+            root / "ensemble.json", FORMAT, words, *(f"member-{k}/model.json" for k in range(len(self.members)))
+        )
 
 
 def load(folder: Path) -> Ensemble:
-    """Read what `Ensemble.save` wrote."""
+    """Read what `Ensemble.save` wrote; damaged or foreign files are an `UnreadableFileError`."""
     root = FilePath(folder)
-    words = json.loads((root / "ensemble.json").read_text())
-    members = [sequence.load(root / f"member-{k}") for k in range(words["members"])]
-    return Ensemble(
-        members, words["dropout"], {float(k): v for k, v in words["factor"].items()}, words["calibrated_on"]
-    )
+    words = files.load_words(root / "ensemble.json", FORMAT, "Ensemble.save")
+    with files.reading(root):
+        members = [sequence.load(root / f"member-{k}") for k in range(words["members"])]
+        factor = {float(k): v for k, v in words["factor"].items()}
+        return Ensemble(members, words["dropout"], factor, words["calibrated_on"])
 
 
 def fit(

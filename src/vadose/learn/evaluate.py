@@ -117,9 +117,10 @@ def compare(
         rows[scheme, "climatology"] = score(y, _mean(y, fold))
     shape = (len(folds), len(names))
     out = xr.Dataset(coords={"scheme": list(folds), "model": names})
+    unit = str(table[target].attrs.get("units", "m3 m-3"))
     for s in (*SCORES, "n"):
         values = np.array([rows[a, b][s] for a in folds for b in names]).reshape(shape)
-        out[s] = (("scheme", "model"), values, {"units": UNITS.get(s, "1")})
+        out[s] = (("scheme", "model"), values, {"units": unit if UNITS.get(s) == "m3 m-3" else "1"})
     out["folds"] = ("scheme", [np.unique(f).size for f in folds.values()])
     out["skill"] = (1.0 - (out.rmsd / out.rmsd.sel(model="climatology", drop=True)) ** 2).assign_attrs(units="1")
     out["no_skill"] = out.skill <= 0

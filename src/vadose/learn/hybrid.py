@@ -8,7 +8,8 @@ Needs PyTorch.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path as FilePath
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,14 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
+import vadose
 from vadose import cf
-from vadose.errors import VadoseInputError, unknown_name
-from vadose.learn import tensors
+from vadose.errors import TooFewSamplesError, VadoseInputError, unknown_name
+from vadose.learn import files, tensors
 from vadose.learn.nets import Lstm
+from vadose.learn.sequence import seeded
 from vadose.learn.windows import Cube, Scaler, scaler
+from vadose.typing import Path
 
 #: Parameter -> (least, most). Field capacity and critical point are shares of the way from wilting point to porosity / field capacity.
 BOUNDS = {
@@ -33,6 +37,7 @@ BOUNDS = {
     "surface_share": (0.05, 0.7),
 }
 KINDS = ("static", "varying", "residual")
+FORMAT = "vadose-hybrid-1"
 
 
 class Hybrid(nn.Module):
@@ -46,7 +51,7 @@ class Hybrid(nn.Module):
         super().__init__()
         if kind not in KINDS:
             raise unknown_name("hybrid", kind, KINDS)
-        self.kind = kind
+        self.kind, self.hidden = kind, hidden
         self.site = nn.Sequential(nn.Linear(max(static, 1), hidden), nn.Tanh(), nn.Linear(hidden, len(BOUNDS) + 2))
         daily = {"static": 0, "varying": 2, "residual": 2}[kind]
         self.days = Lstm(inputs, static, daily, hidden=hidden, dropout=0.0) if daily else None
@@ -92,12 +97,34 @@ class HybridModel:
 
     net: Hybrid
     scale: Scaler
-    rain: int
+    inputs: tuple[str, ...]
+    attributes: tuple[str, ...]
+    rain: int  # places among the inputs
     demand: int
     history: list[float] = field(default_factory=list)
 
+    def check(self, data: Cube) -> None:
+        """Raise where a cube does not have the inputs and attributes of the training, in their order."""
+        if data.inputs != self.inputs or data.attributes != self.attributes:
+            raise VadoseInputError(
+                f"the hybrid learned from {self.inputs} and {self.attributes}, the data hold {data.inputs} and {data.attributes}"
+            )
+
+    def save(self, folder: Path) -> None:
+        """Weights as safetensors, words as JSON; no pickle. Parameters of an `observe=` layer stay with that layer."""
+        root = FilePath(folder)
+        root.mkdir(parents=True, exist_ok=True)
+        words = {
+            "vadose": vadose.__version__, "kind": self.net.kind, "hidden": self.net.hidden, "inputs": self.inputs,
+            "attributes": self.attributes, "rain": self.rain, "demand": self.demand, "history": self.history,
+            "scale": {k: np.asarray(v).tolist() for k, v in asdict(self.scale).items()},
+        }  # fmt: skip
+        files.save_tensors(root / "weights.safetensors", self.net.state_dict())
+        files.save_words(root / "model.json", FORMAT, words, "weights.safetensors")
+
     def predict(self, data: Cube) -> xr.Dataset:
         """`soil_moisture` (station, time, depth) and the fluxes of the bucket [kg m-2 s-1]."""
+        self.check(data)
         with torch.no_grad():
             moisture, fluxes = self.net(*_inputs(data, self.scale, self.rain, self.demand))
         coords = {"station": data.sites, "time": data.time, "depth": [0.025, 0.525]}
@@ -107,6 +134,20 @@ class HybridModel:
         for k, name in enumerate(("evapotranspiration_flux", "runoff_flux", "drainage_flux")):
             out[name] = cf.describe(xr.DataArray(fluxes[..., k].numpy() / 86400.0, dims=("station", "time")), name)
         return cf.provenance(out, method="M-X14")
+
+
+def load(folder: Path) -> HybridModel:
+    """Read what `HybridModel.save` wrote; damaged or foreign files are an `UnreadableFileError`."""
+    from safetensors.torch import load_file
+
+    root = FilePath(folder)
+    words = files.load_words(root / "model.json", FORMAT, "HybridModel.save")
+    with files.reading(root):
+        inputs, attributes = tuple(words["inputs"]), tuple(words["attributes"])
+        net = Hybrid(len(inputs), len(attributes), kind=words["kind"], hidden=words["hidden"])
+        net.load_state_dict(load_file(root / "weights.safetensors"))
+        scale = Scaler(**{k: np.asarray(v, "float32") for k, v in words["scale"].items()})
+        return HybridModel(net.eval(), scale, inputs, attributes, words["rain"], words["demand"], words["history"])
 
 
 def _inputs(data: Cube, scale: Scaler, rain: int, demand: int) -> tuple[Tensor, ...]:
@@ -151,16 +192,17 @@ def fit(
         raise VadoseInputError(f"the bucket has two layers, the targets {train.y.shape[-1]}")
     i, j = train.inputs.index(rain), train.inputs.index(demand)
     scale = scaler(train)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         net = Hybrid(train.x.shape[2], train.static.shape[1], kind=kind, hidden=hidden)
     inputs = _inputs(train, scale, i, j)
     y, valid = torch.from_numpy(np.nan_to_num(train.y)), torch.from_numpy(train.valid.copy())
     valid[:, :warmup] = False
+    if not valid.any():
+        raise TooFewSamplesError("no valid target after the warm-up")
     spread = float(y[valid].std().clamp(min=1e-6))
     learned = [*net.parameters(), *(observe.parameters() if isinstance(observe, nn.Module) else ())]
     optimizer = torch.optim.Adam(learned, lr=rate)
-    model = HybridModel(net, scale, i, j)
+    model = HybridModel(net, scale, train.inputs, train.attributes, i, j)
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = rate * (0.5 * (1 + np.cos(np.pi * step / steps)) + 0.02)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from vadose import cf, units
-from vadose.errors import UnitsError, VadoseInputError, unknown_name
+from vadose.errors import DimensionError, UnitsError, VadoseInputError, unknown_name
 from vadose.learn import applicability, features, intervals, splits
 from vadose.learn.boosted import Boosted, Oblivious
 from vadose.learn.forest import Forest
@@ -117,9 +116,9 @@ def make_estimator(estimator: Any) -> Any:
 
 def medians_of(x: np.ndarray) -> np.ndarray:
     """Median of each predictor (row, predictor) over the rows that have it, 0 where none has."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a predictor without any value
-        return np.nan_to_num(np.nanmedian(x, axis=0))
+    out, some = np.zeros(x.shape[1], x.dtype), np.isfinite(x).any(axis=0)
+    out[some] = np.nanmedian(x[:, some], axis=0)
+    return out
 
 
 def with_surrogates(x: np.ndarray, medians: np.ndarray, flagged: np.ndarray) -> np.ndarray:
@@ -189,8 +188,12 @@ def fit(
         xy = splits.plane(table.lat.values, table.lon.values)
         folds = splits.block_folds(xy, size=splits.block_size(xy, y), rng=0)
         calibrated_on = calibrated_on or "spatial blocks"
-    elif calibrated_on is None:
-        _refuse_shared(table, folds)
+    else:
+        folds = np.asarray(folds)
+        if folds.shape != y.shape:
+            raise DimensionError(f"folds must be one number a sample, {y.shape}; got {folds.shape}")
+        if calibrated_on is None:
+            _refuse_shared(table, folds)
     calibrated_on = calibrated_on or "folds of the caller"
     flagged = np.flatnonzero(~np.isfinite(x).all(axis=0))
     weight, prototype = weights(table, target), make_estimator(estimator)
@@ -229,16 +232,21 @@ def fit(
 
 def _refuse_shared(table: xr.Dataset, folds: np.ndarray) -> None:
     """Raise where a station lies in several folds: intervals calibrated there hold at stations that taught, nowhere else."""
-    if "station" not in table.coords:
+    if "station" in table.coords:
+        word, names = "stations", np.asarray(table.station.values)
+        _, member = np.unique(names, return_inverse=True)
+    elif {"lat", "lon"} <= set(table.coords):
+        word, names = "places", np.column_stack([table.lat.values, table.lon.values])
+        _, member = np.unique(names, axis=0, return_inverse=True)
+    else:
         return
-    _, station = np.unique(table.station.values, return_inverse=True)
-    pairs = np.unique(np.stack([station, np.unique(folds, return_inverse=True)[1]]), axis=1)
+    pairs = np.unique(np.stack([np.ravel(member), np.unique(folds, return_inverse=True)[1]]), axis=1)
     shared = np.flatnonzero(np.bincount(pairs[0]) > 1)
     if shared.size:
-        first = np.unique(table.station.values)[shared[0]]
+        first = names[np.flatnonzero(np.ravel(member) == shared[0])[0]]
         raise VadoseInputError(
-            f"{shared.size} stations lie in several folds, the first is {first}: they would teach and test. Use "
-            "splits.group_folds(table.station.values), or say what the folds are with calibrated_on"
+            f"{shared.size} {word} lie in several folds, the first is {first}: they would teach and test. Split with "
+            "splits.group_folds (by station) or splits.block_folds, or say what the folds are with calibrated_on"
         )
 
 

@@ -37,7 +37,7 @@ def write_cog(
     tile: int = TILE,
     report: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write one field as a Cloud Optimized GeoTIFF; the file appears when it is whole.
+    """Write one field as a Cloud Optimized GeoTIFF at a path or URL (`s3://...`); the file appears when it is whole.
 
     Parameters
     ----------
@@ -61,6 +61,15 @@ def write_cog(
         raise VadoseInputError(
             f"dims {field.dims} do not tell the reference system: pass epsg=, for example epsg=32614"
         )
+    if "://" in str(path):
+        import fsspec
+
+        with tempfile.TemporaryDirectory() as scratch:
+            here = FilePath(scratch) / "map.tif"
+            write_cog(field, here, epsg=code, tile=tile, report=report)
+            system, name = fsspec.core.url_to_fs(str(path))
+            system.put_file(str(here), name)
+        return
     target = FilePath(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:

@@ -7,10 +7,12 @@ training goes on to the same weights. CPU by default, a GPU with bfloat16 where 
 
 from __future__ import annotations
 
+import copy
 import inspect
-import json
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
@@ -24,12 +26,12 @@ from vadose.errors import (
     DimensionError,
     PlatformError,
     TooFewSamplesError,
-    UnreadableFileError,
     VadoseInputError,
     VadoseWarning,
     unknown_name,
 )
 from vadose.learn import checkpoint as checkpoint_files
+from vadose.learn import files
 from vadose.learn.windows import Cube, Scaler, scaler
 from vadose.typing import Path
 
@@ -74,16 +76,11 @@ class SequenceModel:
         """
         self.check(data)
         _warn_far(self.scale, data)
-        torch = _torch()
         if dropout == 0:
-            return _dataset(self, data, *_forward(self, data))
-        self.net.train()
-        try:
-            with torch.random.fork_rng():
-                torch.manual_seed(seed)
-                parts = [_dataset(self, data, *_forward(self, data, training=True)) for _ in range(dropout)]
-        finally:
-            self.net.eval()
+            return _dataset(self, data, *_forward(self, data, self.net))
+        net = copy.deepcopy(self.net).train()  # a copy: another thread may predict with the model at the same time
+        with seeded(seed):
+            parts = [_dataset(self, data, *_forward(self, data, net)) for _ in range(dropout)]
         return xr.concat(parts, "member")
 
     def check(self, data: Cube) -> None:
@@ -94,16 +91,16 @@ class SequenceModel:
             )
 
     def save(self, folder: Path) -> None:
-        """Weights as safetensors, words as JSON; no pickle. The weights are renamed into place last."""
+        """Weights as safetensors, words as JSON with the sum of the weights; no pickle."""
         root = FilePath(folder)
         root.mkdir(parents=True, exist_ok=True)
         words = {
-            "format": FORMAT, "vadose": vadose.__version__, "spec": asdict(self.spec), "inputs": self.inputs, "attributes": self.attributes,
+            "vadose": vadose.__version__, "spec": asdict(self.spec), "inputs": self.inputs, "attributes": self.attributes,
             "depths": [float(d) for d in self.depths], "has_frozen": self.has_frozen, "history": self.history,
             "scale": {k: np.asarray(v).tolist() for k, v in asdict(self.scale).items()},
         }  # fmt: skip
-        checkpoint_files.replace(root / "model.json", lambda p: p.write_text(json.dumps(words, indent=1)))
-        checkpoint_files.save_tensors(root / "weights.safetensors", self.net.state_dict())
+        files.save_tensors(root / "weights.safetensors", self.net.state_dict())
+        files.save_words(root / "model.json", FORMAT, words, "weights.safetensors")
 
 
 def _warn_far(scale: Scaler, data: Cube) -> None:
@@ -125,33 +122,33 @@ def _warn_far(scale: Scaler, data: Cube) -> None:
 
 
 def load(folder: Path) -> SequenceModel:
-    """Read what `SequenceModel.save` wrote."""
+    """Read what `SequenceModel.save` wrote; damaged or foreign files are an `UnreadableFileError`."""
     from safetensors.torch import load_file
 
     root = FilePath(folder)
-    try:
-        words = json.loads((root / "model.json").read_text())
-    except (OSError, ValueError) as error:
-        raise UnreadableFileError(
-            f"{root}: no readable model.json; a folder written by SequenceModel.save was expected"
-        ) from error
-    if words.get("format") != FORMAT:
-        raise UnreadableFileError(f"{root}/model.json: format {words.get('format')!r}, expected {FORMAT!r}")
-    spec = Spec(**words["spec"])
-    scale = Scaler(**{k: np.asarray(v, "float32") for k, v in words["scale"].items()})
-    net = build(spec, len(words["inputs"]), len(words["attributes"]), len(words["depths"]) + words["has_frozen"])
-    net.load_state_dict(load_file(root / "weights.safetensors"))
-    net.eval()
-    return SequenceModel(
-        net,
-        spec,
-        scale,
-        tuple(words["inputs"]),
-        tuple(words["attributes"]),
-        np.asarray(words["depths"]),
-        words["has_frozen"],
-        words["history"],
-    )
+    words = files.load_words(root / "model.json", FORMAT, "SequenceModel.save")
+    with files.reading(root):
+        spec = Spec(**words["spec"])
+        scale = Scaler(**{k: np.asarray(v, "float32") for k, v in words["scale"].items()})
+        inputs, attributes, depths = tuple(words["inputs"]), tuple(words["attributes"]), np.asarray(words["depths"])
+        net = build(spec, len(inputs), len(attributes), len(depths) + words["has_frozen"])
+        net.load_state_dict(load_file(root / "weights.safetensors"))
+        return SequenceModel(net.eval(), spec, scale, inputs, attributes, depths, words["has_frozen"], words["history"])
+
+
+_luck = threading.RLock()
+
+
+@contextmanager
+def seeded(seed: int, device: Any = None) -> Iterator[None]:
+    """PyTorch's random numbers from `seed`, those of before put back after.
+
+    They are of the whole process: trainings in several threads take turns here, so that none draws another's numbers.
+    """
+    torch = _torch()
+    with _luck, torch.random.fork_rng(devices=[] if device is None or device.type == "cpu" else [device]):
+        torch.manual_seed(seed)
+        yield
 
 
 def kind_of(spec: Spec) -> Any:
@@ -229,16 +226,16 @@ def fit(
         raise TooFewSamplesError("no valid target in the training part")
     where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     has_frozen = bool(np.isfinite(train.frozen).any())
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         net = build(spec, train.x.shape[2], train.static.shape[1], train.y.shape[-1] + has_frozen).to(where)
     model = SequenceModel(net, spec, scaler(train), train.inputs, train.attributes, train.depths, has_frozen)
     data = _resident(train, model.scale, where)
     check = None if held_out is None else _resident(held_out, model.scale, where)
     optimizer = torch.optim.Adam(net.parameters(), lr=spec.rate)
     best, kept, start = np.inf, _copy(net), 0
+    words = {} if checkpoint is None else checkpoint_files.identity(spec, seed, train, held_out)
     if checkpoint is not None:
-        best, kept, start = checkpoint_files.resume(FilePath(checkpoint), model, optimizer, kept)
+        best, kept, start = checkpoint_files.resume(FilePath(checkpoint), model, optimizer, kept, words)
     half = precision == "bfloat16" or (precision == "auto" and where.type == "cuda" and torch.cuda.is_bf16_supported())
     for epoch in range(start, spec.epochs):
         if _stale(model.history, spec.patience, check is not None):
@@ -247,11 +244,15 @@ def fit(
             group["lr"] = spec.rate * 0.5 * (1 + np.cos(np.pi * epoch / spec.epochs)) + 0.02 * spec.rate
         row = {"epoch": float(epoch), "loss": _epoch(net, data, spec, optimizer, seed, epoch, half)}
         row["held_out"] = row["loss"] if check is None else _loss(net, check, spec)
+        if not np.isfinite([row["loss"], row["held_out"]]).all():
+            raise VadoseInputError(
+                f"the loss of epoch {epoch} is no number: the training diverged; pass a smaller Spec(rate=...), now {spec.rate:g}"
+            )
         model.history.append(row)
         if row["held_out"] < best or check is None:
             best, kept = min(best, row["held_out"]), _copy(net)
         if checkpoint is not None:
-            checkpoint_files.keep(FilePath(checkpoint), model, optimizer, kept)
+            checkpoint_files.keep(FilePath(checkpoint), model, optimizer, kept, words)
         if report:
             report(row)
     net.load_state_dict(kept)
@@ -316,8 +317,7 @@ def _epoch(net: Any, data: dict[str, Any], spec: Spec, optimizer: Any, seed: int
     ]
     order = torch.from_numpy(pairs).to(data["x"].device)
     total, count = torch.zeros((), device=data["x"].device), 0
-    with torch.random.fork_rng(devices=[] if data["x"].device.type == "cpu" else None):
-        torch.manual_seed(int(rng.integers(2**31)))
+    with seeded(int(rng.integers(2**31)), data["x"].device):
         for part in order.split(spec.batch):
             x, static, y, valid, upper, frozen = _batch(data, part[:, 0], part[:, 1], spec.window, spec.warmup)
             optimizer.zero_grad(set_to_none=True)
@@ -345,11 +345,9 @@ def _loss(net: Any, data: dict[str, Any], spec: Spec) -> float:
     return float(np.mean(values))
 
 
-def _forward(model: SequenceModel, part: Cube, *, training: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
-    """Bounded predictions (site, time, depth) and the probability of frozen ground, window by window."""
+def _forward(model: SequenceModel, part: Cube, net: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """Bounded predictions (site, time, depth) and the probability of frozen ground by `net`, window by window."""
     torch = _torch()
-    if not training:
-        model.net.eval()
     x, static = (torch.from_numpy(v) for v in model.scale(part))
     days, depths = x.shape[1], len(model.depths)
     out = torch.empty(x.shape[0], days, depths + model.has_frozen)
@@ -357,7 +355,7 @@ def _forward(model: SequenceModel, part: Cube, *, training: bool = False) -> tup
     with torch.no_grad():
         for s in starts(days, window, warmup):
             for rows in torch.arange(x.shape[0]).split(256):
-                values = model.net(x[rows, s : s + window], static[rows])
+                values = net(x[rows, s : s + window], static[rows])
                 skip = warmup if s > 0 else 0
                 out[rows, s + skip : s + window] = values[:, skip:]
     moisture = torch.sigmoid(out[..., :depths]).numpy() * part.upper[:, None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -14,12 +13,13 @@ import xarray as xr
 
 import vadose
 from vadose.errors import PlatformError, UnreadableFileError
-from vadose.learn import applicability, model
+from vadose.learn import applicability, files, model
 from vadose.learn.boosted import catboost
 from vadose.typing import Path
 
 FORMAT = "vadose-map-model-1"
-TRUSTED = ("sklearn.", "numpy.", "builtins.", "collections.")
+#: Modules whose classes make up trees, beside what skops itself holds to be safe. No wider: `builtins` would let `eval` in.
+TRUSTED = ("sklearn.tree._tree.", "sklearn.ensemble._hist_gradient_boosting.", "sklearn._loss.")
 
 
 def save(trained: model.Model, folder: Path) -> None:
@@ -44,12 +44,11 @@ def _write(trained: model.Model, folder: FilePath) -> None:
     from safetensors.numpy import save_file
 
     words = {
-        "format": FORMAT, "vadose": vadose.__version__, "kind": trained.estimator.kind, "options": trained.estimator.options,
+        "vadose": vadose.__version__, "kind": trained.estimator.kind, "options": trained.estimator.options,
         "predictors": trained.predictors, "units": trained.units, "target": trained.target, "target_units": trained.target_units,
         "limits": trained.limits, "observation_error": trained.observation_error, "calibrated_on": trained.calibrated_on,
         "widening": {str(k): v for k, v in trained.widening.items()}, "card": trained.card, "digest": trained.digest,
     }  # fmt: skip
-    (folder / "model.json").write_text(json.dumps(words, indent=1))
     arrays = {f"area.{k}": np.ascontiguousarray(v) for k, v in trained.area.arrays().items()}
     oof = trained.out_of_fold
     arrays |= {
@@ -70,21 +69,20 @@ def _write(trained: model.Model, folder: FilePath) -> None:
             parts |= {f"q{q:g}": p for q, p in estimator.parts.items()}
         _skops().dump(parts, folder / "trees.skops")
     save_file(arrays, folder / "arrays.safetensors")
+    files.save_words(folder / "model.json", FORMAT, words, *(p.name for p in sorted(folder.iterdir())))
 
 
 def load(folder: Path) -> model.Model:
     """Read a model that `save` wrote; anything else is an `UnreadableFileError` that says what was expected."""
+    root = FilePath(folder)
+    words = files.load_words(root / "model.json", FORMAT, "vadose.learn.save")
+    with files.reading(root):
+        return _read(root, words)
+
+
+def _read(root: FilePath, words: dict[str, Any]) -> model.Model:
     from safetensors.numpy import load_file
 
-    root = FilePath(folder)
-    try:
-        words = json.loads((root / "model.json").read_text())
-    except (OSError, ValueError) as error:
-        raise UnreadableFileError(
-            f"{root}: no readable model.json; a folder written by vadose.learn.stored.save was expected"
-        ) from error
-    if words.get("format") != FORMAT:
-        raise UnreadableFileError(f"{root}/model.json: format {words.get('format')!r}, expected {FORMAT!r}")
     arrays = load_file(root / "arrays.safetensors")
 
     def group(prefix: str) -> dict[str, np.ndarray]:
@@ -119,6 +117,11 @@ def _estimator(root: FilePath, words: dict[str, Any], table: dict[str, np.ndarra
             f"{path} holds types that no tree model needs: {', '.join(strange)}; it is not loaded"
         )
     parts = skops.load(path, trusted=skops.get_untrusted_types(file=path))
+    kind = "RandomForestRegressor" if words["kind"] == "forest" else "HistGradientBoostingRegressor"
+    if not isinstance(parts, dict) or {type(p).__name__ for p in parts.values()} != {kind}:
+        raise UnreadableFileError(
+            f"{path} does not hold a {kind} for each quantity, which {words['kind']} trees are made of"
+        )
     if words["kind"] == "forest":
         estimator.estimator, estimator.table = parts["mean"], table
     else:

@@ -90,6 +90,8 @@ def cube(
         if static
         else np.zeros((x.shape[0], 0), "float32")
     )
+    if gaps := [n for n, v in zip(static, fixed.T, strict=True) if not np.isfinite(v).all()]:
+        raise VadoseInputError(f"attributes with gaps: {', '.join(gaps)}; fill them first or leave out the sites")
     if target in here:
         y = here[target].transpose(dim, "time", ...).values.astype("float32")
         y = y[..., None] if y.ndim == 2 else y
@@ -98,18 +100,22 @@ def cube(
         y, depths = np.full((*x.shape[:2], 1), np.nan, "float32"), np.arange(1)
     good = np.isfinite(y)
     if valid is not None:
-        mask = valid.transpose(dim, "time", ...).values.astype(bool)
+        mask = _beside(valid, here, dim, "valid").fillna(0).astype(bool).values
         good = good & (mask[..., None] if mask.ndim == 2 else mask)
     state = (
         np.full(x.shape[:2], np.nan, "float32")
         if frozen is None
-        else frozen.transpose(dim, "time").values.astype("float32")
+        else _beside(frozen, here, dim, "frozen").values.astype("float32")
     )
     top = (
         np.full((x.shape[0], y.shape[-1]), float(upper))
         if not isinstance(upper, str)
         else np.repeat(_site(here[upper], dim)[:, None], y.shape[-1], 1)
     )
+    if not (top > 0).all():
+        raise VadoseInputError(
+            f"{upper!r} must be positive everywhere, and is not at {np.count_nonzero(~(top > 0).all(axis=1))} sites; fill it, or pass a number"
+        )
     return Cube(
         x,
         fixed,
@@ -123,6 +129,21 @@ def cube(
         tuple(static),
         depths,
     )
+
+
+def _beside(array: xr.DataArray, here: xr.Dataset, dim: str, what: str) -> xr.DataArray:
+    """`array` at the sites and times of `here`, by label where both have labels; all of them must be there."""
+    for name in (dim, "time"):
+        if name in array.indexes and name in here.indexes:
+            missing = here.indexes[name].difference(array.indexes[name])
+            if len(missing):
+                raise VadoseInputError(f"{what} has no {name} {missing[0]}; it must cover the data")
+            array = array.sel({name: here[name]})
+        elif name not in array.dims:
+            array = array.expand_dims({name: here.sizes[name]})
+        elif array.sizes[name] != here.sizes[name]:
+            raise DimensionError(f"{what} has {array.sizes[name]} along {name!r}, the data {here.sizes[name]}")
+    return array.transpose(dim, "time", ...)
 
 
 def _wide(array: xr.DataArray, order: tuple[str, ...], data: xr.Dataset) -> np.ndarray:
