@@ -228,7 +228,7 @@ print(
 # `scale="mean_std"` removes it; neither invents a better soil map.
 #
 # ## What next
-# * `assimilate.run(..., method="particle", irrigated=mask)` finds hidden irrigation; `lag=10` smooths
+# * `assimilate.run(..., irrigated=mask, perturbation=assimilate.Perturbation(irrigation_chance=0.03))` finds hidden irrigation; `lag=10` smooths
 # * [How far can I trust this map?](../60-learn/map-trust.ipynb)
 #
 # **References.** Bishop et al. 2001, doi:10.1175/1520-0493(2001)129<0420:ASWTET>2.0.CO;2; Huang et al. 2020,
