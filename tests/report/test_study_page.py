@@ -7,12 +7,14 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 import xarray as xr
 
 from vadose import report, study
 from vadose.errors import UnreadableFileError
+from vadose.report import figures
 
 
 class Page(HTMLParser):
@@ -110,3 +112,13 @@ def test_words_of_the_study_are_escaped(shared_data, tmp_path, monkeypatch):
 def test_a_folder_without_a_finished_study_is_told_how_to_get_one(tmp_path):
     with pytest.raises(UnreadableFileError, match="vadose run"):
         report.write(tmp_path)
+
+
+def test_a_report_leaves_a_notebook_its_own_style():
+    plt.rcParams["font.size"] = 17.0
+    try:
+        field = xr.DataArray([[0.1, 0.2], [0.3, 0.4]], dims=("lat", "lon"), coords={"lat": [0, 1], "lon": [0, 1]})
+        assert figures.maps([("map", field, "viridis")], units="m3 m-3").startswith("data:image/png;base64,")
+        assert plt.rcParams["font.size"] == 17.0
+    finally:
+        plt.rcdefaults()

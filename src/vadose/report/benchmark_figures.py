@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from vadose.report.figures import COLORS, _png, _start
+from vadose.report.figures import COLORS, _png, _start, _styled
+
+#: Letters of a title that fit over a map.
+TITLE = 30
 
 
 def for_eyes(variable: str, units: str) -> tuple[float, str]:
@@ -43,6 +47,7 @@ def _draw(axis: Any, field: xr.DataArray, **style: Any) -> Any:
     )
 
 
+@_styled
 def biases(data: Mapping[str, xr.Dataset], factor: float, units: str) -> str:
     """The reference's mean and each model's bias, the biases on one scale centered on zero; values times `factor` are in `units`."""
     data = {name: one[["reference_mean", "bias"]] * factor for name, one in data.items()}
@@ -69,7 +74,7 @@ def biases(data: Mapping[str, xr.Dataset], factor: float, units: str) -> str:
     figure.colorbar(shown, ax=axes.flat[0], label=units, shrink=0.8)
     for axis, (name, one) in zip(list(axes.flat)[1:], data.items(), strict=False):
         shown = _draw(axis, one.bias, cmap="BrBG", vmin=-most, vmax=most)
-        axis.set_title(f"{name}, bias")
+        axis.set_title(textwrap.fill(f"{name}, bias", TITLE))
     figure.colorbar(
         shown,
         ax=axes.flat[1:count].tolist() if count > 1 else axes.flat[0],
@@ -83,6 +88,7 @@ def biases(data: Mapping[str, xr.Dataset], factor: float, units: str) -> str:
     return _png(figure)
 
 
+@_styled
 def intervals(table: pd.DataFrame) -> str:
     """Overall scores with intervals, one row a model; nothing where no interval is known."""
     part = table[np.isfinite(table["value"])]
@@ -100,6 +106,7 @@ def intervals(table: pd.DataFrame) -> str:
     return _png(figure)
 
 
+@_styled
 def curves(table: pd.DataFrame) -> str:
     """Response curves of the reference (black, with its band) and of every model."""
     plt = _start()
@@ -134,6 +141,7 @@ def curves(table: pd.DataFrame) -> str:
     return _png(figure)
 
 
+@_styled
 def constraint(table: pd.DataFrame) -> str:
     """Projection against observable with the line, the observation and the constrained range."""
     plt = _start()

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import io
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+
+P = ParamSpec("P")
 
 #: Okabe and Ito's palette; the merged product is always black.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
@@ -41,8 +44,18 @@ def _start() -> Any:
         matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    plt.rcParams.update(STYLE)  # type: ignore[arg-type]
     return plt
+
+
+def _styled(draw: Callable[P, str]) -> Callable[P, str]:
+    """A figure in the report's style, which a notebook that writes a report does not keep."""
+
+    @wraps(draw)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> str:
+        with _start().rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return wrapper
 
 
 def color_of(names: list[str]) -> dict[str, str]:
@@ -50,6 +63,7 @@ def color_of(names: list[str]) -> dict[str, str]:
     return {n: COLORS[k % len(COLORS)] for k, n in enumerate(names)} | {"merged": "black"}
 
 
+@_styled
 def maps(panels: list[tuple[str, xr.DataArray, str]], *, units: str, alike: Sequence[str] = ()) -> str:
     """Maps side by side: (title, field with lat and lon, colormap), each with its scale beside it; those titled in `alike` share one."""
     plt = _start()
@@ -87,6 +101,7 @@ def maps(panels: list[tuple[str, xr.DataArray, str]], *, units: str, alike: Sequ
     return _png(figure)
 
 
+@_styled
 def series(products: pd.DataFrame, merged: pd.Series, sigma: pd.Series, truth: pd.Series | None = None) -> str:
     """Regional means: every product thin, the merged one black with its one-sigma band."""
     plt = _start()
@@ -110,6 +125,7 @@ def series(products: pd.DataFrame, merged: pd.Series, sigma: pd.Series, truth: p
     return _png(figure)
 
 
+@_styled
 def errors(table: pd.DataFrame) -> str:
     """Estimated error sd of each product with its interval."""
     plt = _start()
@@ -129,6 +145,7 @@ def errors(table: pd.DataFrame) -> str:
     return _png(figure)
 
 
+@_styled
 def against_truth(table: pd.DataFrame) -> str:
     """Estimated and true error of each product side by side, and what the merged product has on that product's days."""
     plt = _start()
@@ -149,6 +166,7 @@ def against_truth(table: pd.DataFrame) -> str:
     return _png(figure)
 
 
+@_styled
 def intervals(table: pd.DataFrame) -> str:
     """Biases with intervals about zero, one row a family or product."""
     plt = _start()
@@ -175,6 +193,7 @@ def intervals(table: pd.DataFrame) -> str:
     return _png(figure)
 
 
+@_styled
 def station_scores(table: pd.DataFrame) -> str:
     """Distribution over stations of ubRMSD and correlation, one row a product, the merged one last."""
     plt = _start()
