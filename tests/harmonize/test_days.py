@@ -9,6 +9,7 @@ import xarray as xr
 
 from vadose.errors import DimensionError, TimeAxisError
 from vadose.harmonize import at_overpass, best_hour, daily_mean, solar_hour, to_standard_calendar
+from vadose.harmonize.days import one_a_day
 
 
 def hourly(n=96, start="2017-06-01", values=None, **coords):
@@ -83,3 +84,13 @@ def test_calendars_of_models(calendar, days):
     assert out.dropna("time").size >= 2 * days - 2
     same = hourly()
     assert to_standard_calendar(same) is same
+
+
+def test_one_value_a_day_is_the_mean_of_what_the_day_has():
+    x = hourly(72).isel(time=[2, 20, 30, 71])  # two samples on the first day, one on each of the others
+    out = one_a_day(x)
+    np.testing.assert_array_equal(out, [11.0, 30.0, 71.0])
+    np.testing.assert_array_equal(out.time, pd.date_range("2017-06-01", periods=3))
+    xr.testing.assert_identical(one_a_day(x.isel(time=[3, 1, 0, 2])), out)
+    np.testing.assert_array_equal(one_a_day(x.isel(time=[0, 2])), [2.0, 30.0])
+    assert one_a_day(x.chunk(time=2)).chunks is not None

@@ -14,7 +14,8 @@ from vadose import merge
 from vadose.access import store, validation
 from vadose.access.catalog import open_catalog
 from vadose.errors import DimensionError, StudyError, VadoseInputError
-from vadose.study import unified
+from vadose.study import compute, unified
+from vadose.study.model import parse
 
 
 def product(lazy=False):
@@ -99,3 +100,35 @@ def test_what_cannot_be_written_is_said(tmp_path):
     with pytest.raises(StudyError, match="no soil moisture has a value"):
         unified.write(made.assign(soil_moisture=made.soil_moisture * np.nan), tmp_path, "x", **WORDS)
     assert not (tmp_path / "catalog.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("lon", "west", "east"),
+    [
+        (np.arange(0.5, 360), -180, 180),
+        (np.arange(200.5, 250), -160, -110),
+        (np.arange(170.5, 190), 170, -170),
+        (np.array([178.5, 179.5, -179.5, -178.5]), 178, -178),
+        (np.arange(-180, 180, 0.25), -180, 180),
+        (np.arange(-180, -170.0), -180, -170.5),
+        (np.arange(109.5, 99, -1), 99, 110),
+        (np.array([10.0]), 10, 10),
+    ],
+)
+def test_the_box_of_longitudes_counted_from_either_end(lon, west, east):
+    cells = xr.Dataset(coords={"lon": lon, "lat": np.arange(89.5, 60, -1)})
+    assert unified.bounding_box(cells) == (west, 60, east, 90)
+
+
+def test_sources_that_never_meet_are_told_apart_from_a_fault():
+    study = parse(
+        "title: t\nperiod: [2015-01-01, 2015-12-31]\nbbox: [0, 0, 1, 1]\nresolution: 1\n"
+        "sources: {a: {collection: a}, b: {collection: b}, c: {collection: c}}\n"
+    )
+    time = pd.date_range("2015-01-01", periods=90)
+    values = np.full((3, 90, 1, 1), np.nan)
+    for k in range(3):
+        values[k, k::3] = 0.2
+    coords = {"product": ["a", "b", "c"], "time": time}
+    with pytest.raises(StudyError, match="no common day"):
+        compute.regional(xr.DataArray(values, dims=("product", "time", "lat", "lon"), coords=coords), study)

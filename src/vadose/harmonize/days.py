@@ -41,6 +41,16 @@ def daily_mean(data: xr.DataArray, *, minimum: float = 0.5, shift: float = 0.0) 
     return cf.provenance(cf.link(out, name, "coverage"), step=f"daily mean, coverage >= {minimum:g}")
 
 
+def one_a_day(values: xr.DataArray) -> xr.DataArray:
+    """One value a UTC day, stamped 00:00: the mean of the samples that the day has, however many; for hours use `daily_mean`.
+
+    `values` (time, ...) at any times in any order. Days without a sample are not made. Lazy in, lazy out.
+    """
+    stamps = values.indexes["time"].floor("D")
+    dated = values.assign_coords(time=stamps)
+    return dated if stamps.is_unique else dated.groupby("time").mean()
+
+
 def _step_hours(data):
     index = data.indexes["time"]
     if len(index) < 2:

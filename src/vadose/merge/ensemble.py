@@ -19,6 +19,7 @@ from vadose import cf, units
 from vadose.diagnostics.zones import names_of
 from vadose.errors import DimensionError, VadoseInputError, VadoseWarning, unknown_name
 from vadose.harmonize.climatology import climatology, expected
+from vadose.harmonize.days import one_a_day
 from vadose.harmonize.grid import Grid, regrid
 from vadose.merge.blend import blend
 from vadose.merge.weights import diagonal
@@ -57,10 +58,7 @@ def harmonized(
             wanted = list((reject or {}).get(name, [w for w in ("frozen", "snow") if w in known]))
             if wanted:
                 values = values.where(~cf.has_flag(flag, *wanted))
-        days = values.indexes["time"].floor("D")
-        values = values.assign_coords(time=days)
-        if not days.is_unique:
-            values = values.groupby("time").mean()
+        values = one_a_day(values)
         source = Grid.of(values)
         finer = source.area.mean() <= target.area.mean() * (1 + 1e-9)
         on = regrid(

@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from vadose import merge
+from vadose.errors import StudyError
 from vadose.harmonize import anomaly, at_points
 from vadose.harmonize.climatology import short_term_anomaly
 from vadose.metrics import collocation, compare, covariance, moments, pooled
@@ -75,6 +76,10 @@ def regional(data: xr.DataArray, study: Study, *, rng: int = 0) -> pd.DataFrame:
         for k in range(0, departure.sizes["time"], length)
     ]
     blocks = [b for b in blocks if float(b.n) > 0]
+    if not blocks:
+        raise StudyError(
+            f"{', '.join(study.collocate)} have no common day at any place: collocate others, or change 'period' or 'bbox'"
+        )
     states = xr.concat(blocks, "block")
     whole = _estimate(pooled(states, "block"), study)
     generator = np.random.default_rng(rng)

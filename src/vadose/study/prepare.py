@@ -15,6 +15,7 @@ import xarray as xr
 from vadose import products, qc
 from vadose.errors import NotFoundError, StudyError, VadoseError
 from vadose.harmonize import Grid, at_points, layers_to_layer, regrid
+from vadose.harmonize.days import one_a_day
 from vadose.products.opening import cut, open_product
 from vadose.study.model import Source, Study
 
@@ -80,14 +81,6 @@ def at_layer(data: xr.Dataset, study: Study) -> xr.DataArray:
     return data.soil_moisture.drop_vars(["depth", "depth_bnds"], errors="ignore")
 
 
-def daily(values: xr.DataArray) -> xr.DataArray:
-    """One value a UTC day: the mean of the day's samples."""
-    stamps = values.indexes["time"].floor("D")
-    if stamps.is_unique:
-        return values.assign_coords(time=stamps)
-    return values.assign_coords(time=stamps).groupby("time").mean()
-
-
 def to_grid(values: xr.DataArray, study: Study) -> xr.DataArray:
     """On the study's grid: conservatively, or as its file says."""
     target = Grid.regular(study.bbox, float(study.resolution or 1.0))
@@ -103,7 +96,7 @@ def to_places(values: xr.DataArray, places: xr.DataArray) -> xr.DataArray:
 
 def source_on_study(source: Source, study: Study, failures: Failures, places: Any) -> xr.Dataset:
     """One source, ready to be compared: `soil_moisture` (time, lat, lon) or (time, location), daily over the whole period."""
-    values = daily(at_layer(opened(source, study, failures), study))
+    values = one_a_day(at_layer(opened(source, study, failures), study))
     if study.resolution is not None:
         values = to_grid(values, study)
     elif places is not None:
@@ -147,5 +140,5 @@ def station_series(source: Source, study: Study, failures: Failures, tell: Calla
         return None
     judged = qc.flag(data)
     kept = judged.soil_moisture.where(judged.liquid_valid)
-    out = daily(kept.transpose("time", "station")).rename("soil_moisture").to_dataset()
+    out = one_a_day(kept.transpose("time", "station")).rename("soil_moisture").to_dataset()
     return out.assign(readings=judged.soil_moisture.count("time"), readings_kept=kept.count("time"))

@@ -130,14 +130,33 @@ _MAPPING = {
 
 
 def bounding_box(dataset: xr.Dataset) -> tuple[float, float, float, float]:
-    """West, south, east, north of the cells, half a cell beyond the outermost centers."""
-    edges = []
-    for name, limit in (("lon", 180.0), ("lat", 90.0)):
-        centers = np.sort(dataset[name].values.astype(float))
-        half = (centers[1] - centers[0]) / 2 if centers.size > 1 else 0.0
-        edges.append((max(centers[0] - half, -limit), min(centers[-1] + half, limit)))
-    (west, east), (south, north) = edges
-    return round(west, 9), round(south, 9), round(east, 9), round(north, 9)
+    """West, south, east, north of the cells, half a cell beyond the outermost centers; longitudes from -180 to 180.
+
+    West is greater than east where the region lies across 180 degrees, as GeoJSON has it.
+    """
+    west, east = _outer(np.unwrap(dataset["lon"].values.astype(float), period=360.0))
+    south, north = _outer(dataset["lat"].values.astype(float))
+    middle = (west + east) / 2 % 360.0
+    turn = (middle if middle <= 180.0 else middle - 360.0) - (west + east) / 2
+    west, east = west + turn, east + turn
+    if east - west >= 360.0 - 1e-6:
+        west, east = -180.0, 180.0
+    cell = (east - west) / dataset["lon"].size
+    west, east = (_within(edge, cell) for edge in (west, east))
+    return round(west, 9), round(max(south, -90.0), 9), round(east, 9), round(min(north, 90.0), 9)
+
+
+def _outer(centers):
+    ordered = np.sort(centers)
+    half = (ordered[1] - ordered[0]) / 2 if ordered.size > 1 else 0.0
+    return float(ordered[0] - half), float(ordered[-1] + half)
+
+
+def _within(edge, cell):
+    """A longitude from -180 to 180: less than a cell beyond is cut off, more goes on at the other side."""
+    if abs(edge) <= 180.0 + 0.75 * cell:
+        return min(max(edge, -180.0), 180.0)
+    return edge - 360.0 if edge > 0 else edge + 360.0
 
 
 def entries(

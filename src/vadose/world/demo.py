@@ -43,9 +43,12 @@ def demo() -> xr.Dataset:
         folder.mkdir(parents=True, exist_ok=True)
         handle, partial = tempfile.mkstemp(dir=folder, suffix=".part")
         os.close(handle)
-        truth().to_netcdf(partial)
-        os.replace(partial, path)
-    return xr.open_dataset(path).load().set_coords("depth_bnds")
+        try:
+            truth().to_netcdf(partial)
+            os.replace(partial, path)
+        finally:
+            Path(partial).unlink(missing_ok=True)
+    return xr.load_dataset(path).set_coords("depth_bnds")
 
 
 def write_demo(
@@ -90,7 +93,7 @@ def _upload(fs, local: Path, target: str) -> None:
     """An object store shows an object only when it is whole; on a file system that takes a rename."""
     if "file" in (fs.protocol if isinstance(fs.protocol, tuple | list) else (fs.protocol,)):
         fs.makedirs(os.path.dirname(target), exist_ok=True)
-        partial = f"{target}.part"
+        partial = f"{target}.{os.getpid()}.part"  # another process may write the same archive
         fs.put_file(str(local), partial)
         fs.mv(partial, target)
     else:
