@@ -85,3 +85,10 @@ def test_learning_says_what_it_needs():
         qc.learn(qc.flag(short))
     with pytest.raises(NotFoundError, match="spike"):
         qc.inject(short, kinds=("spikes",))
+
+
+def test_series_shorter_than_a_week_are_refused_not_wrapped_around():
+
+    short = qc.flag(clean_year(1, hours=100), depth=0.05)
+    with pytest.raises(TooFewSamplesError, match="100 hours are shorter than the 168"):
+        qc.learned._windows(short.soil_moisture.values, short.precipitation_flux.values)

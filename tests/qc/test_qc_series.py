@@ -339,3 +339,25 @@ def test_a_curvature_ratio_of_exactly_095_rounds_to_one():
     x += [37.01, 36.89, 36.94, 36.83, 36.75, 36.73, 36.69, 36.6, 36.69, 36.55, 36.52, 36.47, 36.46, 36.35]
     series = np.concatenate([np.full(400, 33.46), x, np.full(400, 36.35)])
     assert hours(qc.flag(hourly(series)), "D08") == [413]
+
+
+def test_properties_of_the_soil_and_depths_come_in_any_unit():
+    """Saturation 40 %, a sensor 5 cm deep, sand and clay in percent: the same flags as in fractions and meters."""
+    x = flat(45.0)
+    x[300:] = np.linspace(20, 60, N - 300)
+    rain = hourly(x, precipitation_flux=0.0)
+    one = {"units": "1"}
+    plain = rain.assign(sand=((), 0.4, one), clay=((), 0.2, one)).assign_coords(depth=0.05)
+    percent = {"units": "%"}
+    written = rain.assign(sand=((), 40.0, percent), clay=((), 20.0, percent)).assign_coords(
+        depth=((), 5.0, {"units": "cm"})
+    )
+    for options in ({}, {"saturation": xr.DataArray(40.0, attrs=percent)}):
+        wanted = qc.flag(plain, **({"saturation": 0.40} if options else {}))
+        assert hours(wanted, "C03")
+        np.testing.assert_array_equal(qc.flag(written, **options).soil_moisture_flag, wanted.soil_moisture_flag)
+
+
+def test_a_series_without_time_is_refused():
+    with pytest.raises(DimensionError, match="no time"):
+        qc.flag(hourly(flat()).isel(time=slice(0, 0)))

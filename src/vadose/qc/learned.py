@@ -17,7 +17,7 @@ import xarray as xr
 
 from vadose import cf, units
 from vadose.errors import TooFewSamplesError, VadoseInputError
-from vadose.harmonize import climatology
+from vadose.harmonize.climatology import climatology, expected
 from vadose.qc.flags import FLAGS, ISMN_CODES
 from vadose.typing import Rng
 
@@ -74,7 +74,10 @@ def learn(dataset: xr.Dataset, *, rng: Rng = 0, epochs: int = 30, weeks: int = 3
 
 
 def flag_unusual(dataset: xr.Dataset, model: Unusual) -> xr.Dataset:
-    """`dataset` with M01 where both judges are surprised, and `soil_moisture_oddness` (1 at the threshold, the lesser of the two)."""
+    """`dataset` with M01 where both judges are surprised, and `soil_moisture_oddness` (1 at the threshold, the lesser of the two).
+
+    Hourly series (..., time) with `soil_moisture_flag`. Computes. Raises TooFewSamplesError for series shorter than a week.
+    """
     table, moisture, rain = _features(dataset)
     whole = np.isfinite(table).all(-1)
     forest = np.full(whole.shape, np.nan)
@@ -135,19 +138,14 @@ def _features(dataset):
 def _against_season(series):
     daily = series.resample(time="1D").mean()
     usual = climatology(daily).fillna(daily.mean("time"))
-    days = series.time.dt.floor("D")
-    month, day = days.dt.month.values, days.dt.day.values
-    doy = np.cumsum([0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30])[month - 1] + day - 1
-    return (
-        (series - usual.isel(dayofyear=xr.DataArray(doy, dims="time")).drop_vars("dayofyear"))
-        .transpose(*series.dims)
-        .values
-    )
+    return (series - expected(usual, series.time)).transpose(*series.dims).values
 
 
 def _windows(moisture, rain):
     """Weeks (windows, 2, hours) from every series, their place (series, start), centered and in units of 0.1 m3 m-3 and 5 mm."""
     hours = moisture.shape[1]
+    if hours < WEEK:
+        raise TooFewSamplesError(f"series of {hours} hours are shorter than the {WEEK} hours of a window")
     starts = np.unique(np.r_[np.arange(0, hours - WEEK + 1, STEP), hours - WEEK])
     at = np.arange(WEEK)
     place = [(k, s) for k in range(moisture.shape[0]) for s in starts]
@@ -169,8 +167,6 @@ def _train(moisture, rain, clean, epochs, weeks, seed):
     import torch
     from torch import nn
 
-    if moisture.shape[1] < WEEK:
-        raise TooFewSamplesError(f"series of {moisture.shape[1]} hours are shorter than the {WEEK} hours of a window")
     data, series, index = _windows(moisture, rain)
     whole = clean[series[:, None], index].mean(axis=1) > 0.98
     data = data[whole] if whole.sum() >= 50 else data

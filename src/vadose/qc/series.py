@@ -73,6 +73,8 @@ def flag(
     if "soil_moisture" not in dataset:
         raise DimensionError(f"no variable 'soil_moisture'; the dataset has {sorted(map(str, dataset.data_vars))}")
     cf.check_time(dataset.soil_moisture)
+    if dataset.sizes["time"] == 0:
+        raise DimensionError("the series has no time; there is nothing to judge")
     series, static = _inputs(dataset, depth, saturation)
     position, hourly = _hours(dataset)
     options = {
@@ -132,11 +134,12 @@ def _inputs(dataset, depth, saturation):
     hydraulics = _hydraulics(dataset)
     limit = saturation if saturation is not None else hydraulics.pop("saturation", None)
     if limit is not None:
+        limit = units.taken_as(limit, "m3 m-3")
         static["saturation"] = limit if isinstance(limit, xr.DataArray) else xr.DataArray(float(limit))
     static |= {k: v for k, v in hydraulics.items() if k != "saturation"}
-    for name in ("porosity", "organic_matter", "organic_layer"):
+    for name, unit in (("porosity", "1"), ("organic_matter", "1"), ("organic_layer", "m")):
         if name in dataset:
-            static[name] = dataset[name]
+            static[name] = units.taken_as(dataset[name], unit)
     for name, value in static.items():
         if "time" in value.dims:
             raise DimensionError(f"{name} must not have a time dimension, got {value.dims}")
@@ -146,10 +149,10 @@ def _inputs(dataset, depth, saturation):
 
 def _depth(dataset, depth):
     if depth is not None:
-        return depth if isinstance(depth, xr.DataArray) else xr.DataArray(float(depth))
+        return units.taken_as(depth, "m") if isinstance(depth, xr.DataArray) else xr.DataArray(float(depth))
     for name in ("top", "sensor_depth", "depth"):
         if name in dataset.coords and "time" not in dataset[name].dims:
-            return dataset[name].astype(float)
+            return units.taken_as(dataset[name].astype(float, keep_attrs=True), "m")
     return xr.DataArray(0.0)
 
 
@@ -159,7 +162,7 @@ def _hydraulics(dataset):
         if name in dataset and "saturation" not in out:
             out["saturation"] = dataset[name]
     if "sand" in dataset and "clay" in dataset:
-        matter = dataset["organic_matter"].clip(max=0.08) if "organic_matter" in dataset else 0.025
+        matter = units.taken_as(dataset["organic_matter"], "1").clip(max=0.08) if "organic_matter" in dataset else 0.025
         soil = pedotransfer.saxton_rawls(dataset["sand"], dataset["clay"], matter)
         out.setdefault("saturation", soil.saturation_moisture)
         out["exponent"] = soil.exponent
