@@ -247,6 +247,16 @@ def test_overlapping_rows_missing_units_and_sites_are_errors(tmp_path):
         ("timezones", "Site,zone\nS01,Etc/GMT+5\n", "no column Datalogger_time_zone"),
         ("calibrations", 'sensor,research_name,coefficients\na,b,"1; 2"\n', "is not a list such as"),
         ("calibrations", "Sensor,research_name,coefficients\na,b,\n", "no column sensor"),
+        ("calibrations", 'sensor,research_name,coefficients\na,b,"[[1], 2]"\n', "are not one list such as"),
+        ("calibrations", 'sensor,research_name,coefficients\na,b,"[""one""]"\n', "is not a list of numbers"),
+        ("calibrations", 'sensor,research_name,coefficients,covariance\na,b,"[1,2]","[1,2]"\n', "not a square list"),
+        (
+            "qaqc_table",
+            "variable,time_grouping,outlier_detection\nsoil-vwc-10cm,,MAD\n",
+            "time_grouping '': write 1 month",
+        ),
+        ("qaqc_table", "variable,outlier_detection\nsoil-vwc-10cm,MAD\n", "no column time_grouping"),
+        ("qaqc_table", "variable,max_interp\nsoil-vwc-10cm,a while\n", "max_interp 'a while': write a stretch"),
         ("out_of_service", "Site,oos_begin\nS01,2023-01-01\n", "no column oos_end"),
         ("out_of_service", "Site,oos_begin,oos_end\nS01,2023-01-01,soon\n", "'soon' is not a date"),
     ],
@@ -256,6 +266,21 @@ def test_a_table_that_is_wrong_is_named_with_its_line(tmp_path, name, text, word
     (folder / f"{name}.csv").write_text(text)
     with pytest.raises(VadoseInputError, match=rf"{name}\.csv line 2: .*{words.removeprefix('line 2: ')}"):
         read_design(folder)
+
+
+def test_tables_as_spreadsheets_save_them_are_read(tmp_path):
+    """Semicolons, Latin-1, Windows line ends and a byte order mark say the same."""
+    plain = read_design(_tables(tmp_path / "a"))
+    folder = _tables(tmp_path / "b", variables_metadata=lambda t: t.replace("at 10cm", "at 10cm, °"))
+    text = (folder / "variables_metadata.csv").read_text().replace("10cm, °", "10cm °")
+    (folder / "variables_metadata.csv").write_bytes(text.replace(",", ";").replace("\n", "\r\n").encode("latin-1"))
+    (folder / "timezones.csv").write_bytes(b"\xef\xbb\xbf" + (folder / "timezones.csv").read_bytes())
+    saved = read_design(folder)
+    assert saved.offsets == plain.offsets
+    assert saved.variables["soil-temp-10cm"].description.endswith("°")
+    assert {k: (v.units, v.low, v.high) for k, v in saved.variables.items()} == {
+        k: (v.units, v.low, v.high) for k, v in plain.variables.items()
+    }
 
 
 def test_tables_that_are_missing_are_named(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import json
 import re
@@ -17,6 +18,7 @@ import numpy as np
 
 from vadose.errors import NotFoundError, VadoseInputError
 from vadose.stream.calibration import Calibration
+from vadose.stream.text import decode
 
 FILES = {
     "design": "design_table.csv",
@@ -170,13 +172,15 @@ def _expand_row(row: dict[str, str], where: str) -> Iterable[dict[str, str]]:
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(line for line in file)
-        out = []
-        for row in reader:
-            clean = {(k or "").strip(): (v or "").strip() for k, v in row.items() if isinstance(v, str) or v is None}
-            if any(clean.values()):
-                out.append((reader.line_num, clean))
+    """(line, cells by column) of a table; as spreadsheets save it: UTF-8 or Latin-1, commas or semicolons."""
+    text = decode(path.read_bytes()).removeprefix("\ufeff")
+    head = text.partition("\n")[0]
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;", key=head.count))
+    out = []
+    for row in reader:
+        clean = {(k or "").strip(): (v or "").strip() for k, v in row.items() if isinstance(v, str) or v is None}
+        if any(clean.values()):
+            out.append((reader.line_num, clean))
     return out
 
 
@@ -202,7 +206,27 @@ def _numbers(text: str, where: str) -> list[Any]:
         found = json.loads(text) if text else []
     except json.JSONDecodeError as error:
         raise VadoseInputError(f"{where}: {text!r} is not a list such as [-0.7, 0.0004]") from error
-    return found if isinstance(found, list) else [found]
+    found = found if isinstance(found, list) else [found]
+    flat = [cell for part in found for cell in (part if isinstance(part, list) else [part])]
+    if not all(isinstance(cell, int | float) for cell in flat):
+        raise VadoseInputError(f"{where}: {text!r} is not a list of numbers such as [-0.7, 0.0004]")
+    return found
+
+
+def _polynomial(text: str, where: str) -> tuple[float, ...]:
+    numbers = _numbers(text, where)
+    if any(isinstance(cell, list) for cell in numbers):
+        raise VadoseInputError(f"{where}: coefficients {text!r} are not one list such as [-0.7, 0.0004]")
+    return tuple(numbers)
+
+
+def _matrix(text: str, where: str) -> tuple[tuple[float, ...], ...]:
+    rows = _numbers(text, where)
+    if not all(isinstance(r, list) and len(r) == len(rows) for r in rows):
+        raise VadoseInputError(
+            f"{where}: covariance {text!r} is not a square list of lists such as [[1e-4, 0], [0, 1e-9]]"
+        )
+    return tuple(tuple(r) for r in rows)
 
 
 def _cell(row: dict[str, str], name: str, where: str) -> str:
@@ -235,14 +259,27 @@ def _links(path: Path) -> tuple[Link, ...]:
     return tuple(link for link, _ in links.values())
 
 
-_SPANS = {"hour": 3600, "hours": 3600, "minute": 60, "minutes": 60, "day": 86400, "days": 86400}
+def _grouping(row: dict[str, str], where: str) -> str:
+    """Stretch of time that outliers are looked for in; empty where none are."""
+    if row.get("outlier_detection") != "MAD":
+        return ""
+    found = re.fullmatch(r"(1 )?(month|week|day)s?", _cell(row, "time_grouping", where))
+    if found is None:
+        raise VadoseInputError(f"{where}: time_grouping {row['time_grouping']!r}: write 1 month, 1 week or 1 day")
+    return found[2]
 
 
-def _span(text: str) -> np.timedelta64:
-    words = text.split()
-    if len(words) == 2 and words[1] in _SPANS:
-        return np.timedelta64(int(float(words[0]) * _SPANS[words[1]]), "s")
-    return np.timedelta64(0, "s")
+_SPANS = {"hour": 3600, "minute": 60, "min": 60, "day": 86400}
+
+
+def _span(text: str, where: str) -> np.timedelta64:
+    """Longest gap that is filled; none where the cell is empty or NA."""
+    if not text or text.upper() == "NA":
+        return np.timedelta64(0, "s")
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(hour|minute|min|day)s?", text)
+    if found is None:
+        raise VadoseInputError(f"{where}: max_interp {text!r}: write a stretch of time such as 2 hours or 45 minutes")
+    return np.timedelta64(int(float(found[1]) * _SPANS[found[2]]), "s")
 
 
 def _variables(path: Path, checks: Path) -> dict[str, Variable]:
@@ -254,14 +291,14 @@ def _variables(path: Path, checks: Path) -> dict[str, Variable]:
                 name, row.get("sensor_units", ""), row.get("final_units", ""), row.get("conversion", "") or "x",
                 _number(row.get("low_bound", ""), where), _number(row.get("high_bound", ""), where), row.get("description", ""),
             )  # fmt: skip
-    for _, row in _rows(checks) if checks.is_file() else ():
+    for number, row in _rows(checks) if checks.is_file() else ():
         if (name := row.get("variable", "")) in out:
             threshold = re.search(r"threshold\s*=\s*([\d.]+)", row.get("params", ""))
             out[name] = replace(
                 out[name],
-                grouping=row["time_grouping"].split()[-1].rstrip("s") if row.get("outlier_detection") == "MAD" else "",
+                grouping=_grouping(row, f"{checks.name} line {number}"),
                 threshold=float(threshold[1]) if threshold else 8.0,
-                max_gap=_span(row.get("max_interp", "")),
+                max_gap=_span(row.get("max_interp", ""), f"{checks.name} line {number}"),
                 annual_cycle=row.get("do_MAC", "").upper() == "TRUE",
             )
     return out
@@ -293,8 +330,8 @@ def _calibrations(path: Path) -> dict[tuple[str, str], tuple[Calibration, ...]]:
         made = Calibration(
             row.get("calibration_id", "") or where,
             row.get("equation", "") or "x",
-            tuple(_numbers(row.get("coefficients", ""), where)),
-            tuple(tuple(r) for r in _numbers(row.get("covariance", ""), where)),
+            _polynomial(row.get("coefficients", ""), where),
+            _matrix(row.get("covariance", ""), where),
             _number(row.get("residual", ""), where),
             _number(row.get("raw_low", "") or "-inf", where),
             _number(row.get("raw_high", "") or "inf", where),
