@@ -191,14 +191,16 @@ def test_a_submission_keeps_its_good_rows_and_names_the_others(tmp_path):
     run = CliRunner()
     text = run.invoke(command, ["citizen", "template"]).output
     assert text == citizen.template()
-    lines = text.splitlines()
+    head, example = text.splitlines()
+    one = example.replace("47.5012", "47.6")
     path = tmp_path / "mine.csv"
-    path.write_text("\n".join([*lines, lines[1], lines[1].replace("150", "50"), lines[1] + ",x", lines[1].replace("meadow-7", "hill-2")]))  # fmt: skip
+    path.write_text("\n".join([head, one, one, one.replace("150", "50"), one + ",x", one.replace("meadow-7", "hill-2"), example]))  # fmt: skip
     done = run.invoke(command, ["citizen", "submit", str(path), "--into", str(tmp_path / "kept")])
     assert done.exit_code == 1
     assert "line 4: The three weights" in done.output
     assert "line 5: 1 more cells than columns" in done.output
-    assert "2 good observations, 1 repetitions, 2 bad rows" in done.output
+    assert "line 7: This is the example of the template; delete it" in done.output
+    assert "2 good observations, 1 repetitions, 3 bad rows" in done.output
     assert "2 new in" in done.output
     assert run.invoke(command, ["citizen", "review", str(tmp_path / "kept")]).output.strip().endswith("0 rejected")
     assert run.invoke(command, ["citizen", "publish", str(tmp_path / "kept")]).output.startswith("id,observer,time")

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from vadose import stream
 from vadose.cli.stream import LONGEST_PAUSE, command
-from vadose.errors import VadoseInputError
+from vadose.errors import UnreadableFileError, VadoseInputError
 from vadose.stream import landing, latency
 
 STUB = """
@@ -177,3 +177,11 @@ def test_a_store_that_goes_away_between_two_files_keeps_what_came(network, monke
     monkeypatch.setattr(landing, "_chunks", real)
     report = stream.run(root)
     assert (report.files, report.missing) == (1, {})
+
+
+def test_a_folder_that_is_no_stream_and_one_whose_settings_are_damaged_are_told(tmp_path):
+    with pytest.raises(VadoseInputError, match="--design TABLES"):
+        latency.status(tmp_path)
+    (tmp_path / "stream.json").write_text("{")
+    with pytest.raises(UnreadableFileError, match="vadose stream init"):
+        stream.run(tmp_path)

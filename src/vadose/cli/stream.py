@@ -32,7 +32,9 @@ def command() -> None:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder with design_table.csv, variables_metadata.csv, qaqc_table.csv, timezones.csv.",
 )
-@click.option("--workers", default=2, show_default=True, help="Processes of a run; 0: this one alone.")
+@click.option(
+    "--workers", type=click.IntRange(0), default=2, show_default=True, help="Processes of a run; 0: this one alone."
+)
 def init(root: Path, inputs: tuple[str, ...], design: Path, workers: int) -> None:
     """Make ROOT a stream. Its tables are checked first; run it with `vadose stream run ROOT`."""
     from vadose import stream
@@ -43,7 +45,7 @@ def init(root: Path, inputs: tuple[str, ...], design: Path, workers: int) -> Non
 
 @command.command()
 @ROOT
-@click.option("--workers", type=int, help="Processes.  [default: as ROOT was made]")
+@click.option("--workers", type=click.IntRange(0), help="Processes.  [default: as ROOT was made]")
 def run(root: Path, workers: int | None) -> None:
     """Take in everything new. Safe to interrupt and to repeat."""
     from vadose import stream
@@ -165,8 +167,14 @@ def release(root: Path, level: str, version: str, form: str, step: str) -> None:
 
 @command.command(short_help="Write logger files of a made-up network.")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--observations", default=1_000_000, show_default=True, help="Values; whole loggers are written.")
-@click.option("--days", default=365, show_default=True, help="Length of the record.")
+@click.option(
+    "--observations",
+    type=click.IntRange(1),
+    default=1_000_000,
+    show_default=True,
+    help="Values; whole loggers are written.",
+)
+@click.option("--days", type=click.IntRange(1), default=365, show_default=True, help="Length of the record.")
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same files.")
 def generate(folder: Path, observations: int, days: int, seed: int) -> None:
     """Write logger files of a made-up network, with faults listed in truth.json, into FOLDER."""

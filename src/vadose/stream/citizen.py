@@ -195,6 +195,8 @@ def read_submission(path: str | Path, *, now: datetime.datetime | None = None, l
                 raise VadoseInputError(
                     f"{len(row[None])} more cells than columns; is there a comma in a number or note?"
                 )
+            if all(said.get(name) == text for name, text in EXAMPLE.items()):
+                raise VadoseInputError("This is the example of the template; delete it")
             if not (who := said["observer_id"].strip()):
                 raise VadoseInputError("Observer: please give a name that you made up")
             good.append(observation(said, now=now, land=land) | {"observer": who})

@@ -129,7 +129,10 @@ def _grid(kind: str, file: str, changed: int) -> xr.DataArray:
     try:
         data = xr.open_zarr(file) if file.rstrip("/").endswith(".zarr") else xr.open_dataset(file)
     except (OSError, ValueError) as error:
-        raise UnreadableFileError(f"{kind}: {file} is neither NetCDF nor Zarr: {error}") from error
+        said = (
+            str(error).splitlines()[0] if isinstance(error, OSError) else ""
+        )  # xarray lists its engines, which helps nobody
+        raise UnreadableFileError(f"{kind}: {file} is neither NetCDF nor Zarr{f': {said}' if said else ''}") from error
     name = next((n for n in VARIABLES[kind] if n in data), None)
     if name is None:
         raise VadoseInputError(f"{kind}: {file} has no variable {' or '.join(VARIABLES[kind])}; it has {', '.join(map(str, data.data_vars))}")  # fmt: skip

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from vadose.errors import VadoseInputError
+from vadose.errors import UnreadableFileError, VadoseInputError
 from vadose.stream.design import read_design
 
 
@@ -30,8 +30,15 @@ def settings(root: str | Path) -> dict[str, Any]:
     """`stream.json` of a root: inputs, design folder, workers."""
     path = Path(root) / "stream.json"
     if not path.is_file():
-        raise VadoseInputError(f"{root}: not a stream; make one with `vadose stream init {root} --input FOLDER`")
-    return json.loads(path.read_text())
+        raise VadoseInputError(
+            f"{root}: not a stream; make one with `vadose stream init {root} --input FOLDER --design TABLES`"
+        )
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise UnreadableFileError(
+            f"{path}: {error}; write it anew with `vadose stream init`, nothing else is lost"
+        ) from error
 
 
 def init(root: str | Path, *, inputs: Iterable[str | Path], design: str | Path, workers: int = 2) -> Path:
