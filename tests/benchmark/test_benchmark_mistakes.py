@@ -15,6 +15,7 @@ import pytest
 import xarray as xr
 
 from vadose import report
+from vadose.access import opening
 from vadose.benchmark import run
 from vadose.benchmark.once import Once
 from vadose.benchmark.output import slug
@@ -136,6 +137,14 @@ def test_any_calendar_longitudes_from_0_to_360_and_latitudes_from_the_north_are_
     assert overall(compute(recipe(folder, "m.nc", more="period: [2001-01, 2003-12]\n"))) == pytest.approx(
         1.0, abs=1e-12
     )
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_period_cuts_days_of_a_calendar_that_has_a_30th_of_february():
+    times = xr.date_range("2001-01-01", periods=720, freq="D", calendar="360_day", use_cftime=True)
+    days = xr.Dataset({"a": ("time", np.arange(720))}, coords={"time": times})
+    cut = opening._cut_time(days, ("2001-02", "2001-04"), "x")
+    assert cut.a.values.tolist() == list(range(30, 120))
 
 
 def test_rows_and_columns_that_are_no_axes_are_a_mesh(folder):
@@ -263,7 +272,7 @@ def test_a_second_run_into_a_folder_leaves_nothing_of_the_first(folder):
     out = run(recipe(folder, "reference.nc", old="other.nc", more=weights), folder / "out")
     first = json.loads((out / "ro-crate-metadata.json").read_text())["@graph"]
     assert (out / "tables" / "weights.parquet").exists()
-    assert next(n for n in first if n["@id"] == "./")["license"] == "CC0-1.0"
+    assert next(n for n in first if n["@id"] == "./")["license"] == {"@id": "https://spdx.org/licenses/CC0-1.0"}
     run(recipe(folder, "reference.nc"), out)
     page = report.write_benchmark(out).read_text()
     assert not (out / "tables" / "weights.parquet").exists()
@@ -299,6 +308,8 @@ def test_crates_have_one_node_for_each_id_and_every_part_is_there(folder):
     for part in root["hasPart"]:
         assert part["@id"] in ids
         assert part["@id"].startswith("#") or (out / part["@id"]).exists()
+    assert root["conformsTo"]["@id"] in ids
+    assert root["license"]["@id"] in ids
     run_ = next(n for n in graph if n["@id"] == "#run")
     assert {o["@id"] for o in run_["object"]} <= set(ids)
     assert len(run_["object"]) == 3  # the model, and two references of one name that are different files

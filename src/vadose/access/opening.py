@@ -128,7 +128,7 @@ def open_raw(
     question = Question(place, entry, how, found, time, bbox, access, meaning, where)
     chosen = _series(question, purpose)
     dataset = chosen if chosen is not None else READERS[how["reader"]](question)
-    dataset = _cut_time(dataset, time, collection)
+    dataset = cut_time(dataset, time, collection)
     dataset.attrs["vadose_provenance"] = json.dumps(_provenance(question, "series" if chosen is not None else "map"))
     return dataset, how
 
@@ -211,13 +211,17 @@ def _provenance(question: Question, purpose: str) -> dict[str, Any]:
     return out | ({"etags": etags} if etags else {}) | ({"snapshots": snapshots} if snapshots else {})
 
 
-def _cut_time(dataset: xr.Dataset, time: TimeSpan, collection: str) -> xr.Dataset:
+def cut_time(dataset: xr.Dataset, time: TimeSpan, collection: str) -> xr.Dataset:
+    """The steps within a time. NotFoundError where there is none, with what there is."""
     if "time" not in dataset.indexes or time is None:
         return dataset
     start, end = span(time)
     index: Any = dataset.indexes["time"]
-    if hasattr(index, "to_datetimeindex") and index.dtype == object:
-        index = index.to_datetimeindex(time_unit="ns")
+    if (
+        index.dtype == object
+    ):  # a calendar of its own has days that no other has: dates are compared as they are written
+        index = np.array([t.isoformat() for t in index])
+        start, end = (t and t.isoformat() for t in (start, end))
     keep = ((index >= start) if start is not None else True) & ((index <= end) if end is not None else True)
     if not np.any(keep):
         has = f"it has {len(index)} steps from {index[0]} to {index[-1]}" if len(index) else "it has no step at all"
@@ -289,7 +293,21 @@ def _open_netcdf(question: Question) -> xr.Dataset:
         parts.append(question.each(one) if question.each else one)
     if how.get("join") == "location":
         return _end_to_end(parts, "location")
-    return _by_variables(parts)
+    return _once_a_time(_by_variables(parts), question)
+
+
+def _once_a_time(dataset: xr.Dataset, question: Question) -> xr.Dataset:
+    """Refuse files that hold the same times: they are of different models, runs or versions, and one Dataset would mix them."""
+    index = dataset.indexes.get("time")
+    if index is None or index.is_unique:
+        return dataset
+    keys = sorted(
+        {k for i in question.items for k, v in i["properties"].items() if v is not None and "datetime" not in k}
+    )
+    choose = "where={" + f"{keys[0]!r}: ...}}" + f" (items tell {', '.join(keys)})" if keys else "another bbox"
+    raise VadoseInputError(
+        f"{question.entry['id']}: {len(question.items)} files hold the same times, first {index[index.duplicated()][0]}, and would be mixed; choose with {choose}"
+    )
 
 
 def open_file(href: str, *, access: Access = remote.DEFAULT, group: str | None = None, chunks: Any = None) -> xr.Dataset:  # fmt: skip

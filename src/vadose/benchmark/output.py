@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 TABLES = ("scores", "summary", "curves", "interactions", "weights", "constraint", "engine")
 FORMATS = {".parquet": "application/vnd.apache.parquet", ".json": "application/json", ".yaml": "application/yaml"}
 UNLICENSED = "The recipe states no license; ask who made these results before using them."
+#: The profile of RO-Crate that says how a run is told.
+PROFILE = {
+    "@id": "https://w3id.org/ro/wfrun/process/0.5",
+    "@type": "CreativeWork",
+    "name": "Process Run Crate",
+    "version": "0.5",
+}
 PACKAGES = ("numpy", "xarray", "dask", "pandas", "numba", "scipy", "zarr")
 
 
@@ -203,24 +210,41 @@ def crate(results: Results, folder: Path, used: list[dict[str, Any]]) -> dict[st
             "name": i["name"],
             "description": i["citation"] or i["collection"] or ", ".join(i["sha256"]),
             "identifier": i["collection"] or i["study"] or "",
-            "sha256": list(i["sha256"].values()),
+            "sha256": _one_or_all(list(i["sha256"].values())),
         }
         for k, i in enumerate(used)
     ]
+    sources = [{k: v for k, v in s.items() if v} for s in sources]
+    license_ = _license(results.recipe.license)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     parts = [{"@id": n["@id"]} for n in (*nodes, *maps)]
     return {
         "@context": ["https://w3id.org/ro/crate/1.1/context", {"prov": "http://www.w3.org/ns/prov#", "sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}],
         "@graph": [
             {"@id": "ro-crate-metadata.json", "@type": "CreativeWork", "about": {"@id": "./"}, "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"}},
-            {"@id": "./", "@type": "Dataset", "name": results.recipe.title, "description": results.recipe.summary or results.recipe.title, "datePublished": now[:10], "license": results.recipe.license or UNLICENSED, "hasPart": parts, "mentions": {"@id": "#run"}},
+            {"@id": "./", "@type": "Dataset", "name": results.recipe.title, "description": results.recipe.summary or results.recipe.title, "datePublished": now[:10], "license": {"@id": license_["@id"]}, "conformsTo": {"@id": PROFILE["@id"]}, "hasPart": parts, "mentions": {"@id": "#run"}},
             {"@id": "#run", "@type": ["CreateAction", "prov:Activity"], "name": "vadose benchmark", "instrument": {"@id": "#vadose"}, "object": [{"@id": s["@id"]} for s in sources], "result": parts, "endTime": now, "prov:used": [{"@id": s["@id"]} for s in sources], "prov:wasAssociatedWith": {"@id": "#vadose"}},
             {"@id": "#vadose", "@type": ["SoftwareApplication", "prov:SoftwareAgent"], "name": "vadose", "version": vadose.__version__, "softwareRequirements": [f"{k} {v}" for k, v in _software().items()]},
+            license_,
+            PROFILE,
             *sources,
             *nodes,
             *maps,
         ],
     }  # fmt: skip
+
+
+def _license(text: str) -> dict[str, str]:
+    """The license of the results as a node: an address, an SPDX name, or that there is none."""
+    if not text:
+        return {"@id": "#license", "@type": "CreativeWork", "name": "no license stated", "description": UNLICENSED}
+    address = text if "://" in text else f"https://spdx.org/licenses/{quote(text)}"
+    return {"@id": address, "@type": "CreativeWork", "name": text, "description": f"License of the results: {text}"}
+
+
+def _one_or_all(values: list[str]) -> Any:
+    """As JSON-LD writes a property: one value by itself."""
+    return values[0] if len(values) == 1 else values
 
 
 def _zarr(data: xr.Dataset, path: Path) -> None:
