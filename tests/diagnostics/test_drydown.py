@@ -159,3 +159,14 @@ def test_no_drydown_is_lost_where_they_follow_one_another():
     fall = 0.2 * np.exp(-np.arange(4) / 2.0) + 0.15
     theta, rain = series(np.tile(fall, 50)), series(np.tile([5.0, 0, 0, 0], 50), "mm d-1")
     assert int(d.drydowns(theta, rain)["count"]) >= 49
+
+
+def test_a_soil_that_stands_still_has_no_correlation():
+    """0.1 for two months, as a frozen sensor reads: windows within them know nothing."""
+    rng = np.random.default_rng(0)
+    theta = series(np.concatenate([rng.uniform(0.1, 0.3, 60), np.full(60, 0.1), rng.uniform(0.1, 0.3, 60)]))
+    limits = xr.Dataset({"lower_point": 0.05, "critical_point": 0.5})
+    out = lim.coupling(theta, series(rng.uniform(0.2, 0.8, 180), "1"), limits)
+    assert out.correlation[80:100].isnull().all()
+    assert out.correlation[15:45].notnull().all()
+    assert float(abs(out.correlation).max()) <= 1.0 + 1e-9

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from vadose.diagnostics import mjo as m
-from vadose.errors import TooFewSamplesError, UnreadableFileError, VadoseInputError
+from vadose.errors import DimensionError, TooFewSamplesError, UnreadableFileError, VadoseInputError
 from vadose.products import rmm as file
 
 
@@ -182,3 +182,18 @@ def test_bad_input(tmp_path):
     with pytest.raises(UnreadableFileError, match="RMM1"):
         file.open(bad)
     assert m.false_discovery(np.array([0.001, 0.5, 0.9, np.nan])).tolist() == [True, False, False, False]
+
+
+def test_fields_on_other_longitudes_are_refused_and_days_meet_by_date():
+    rng = np.random.default_rng(0)
+    lon = np.arange(0.0, 360, 30)
+    fields = [
+        xr.DataArray(rng.normal(size=(400, 3, 12)), dims=("time", "lat", "lon"),
+                     coords={"time": pd.date_range("2000-01-01", periods=400), "lat": [-10.0, 0, 10], "lon": lon})
+        for _ in range(3)
+    ]  # fmt: skip
+    late = [fields[0].isel(time=slice(0, 380)), fields[1], fields[2].transpose("lon", "time", "lat")]
+    assert m.rmm(*late).sizes["time"] == 260
+    turned = fields[1].assign_coords(lon=(lon + 180) % 360 - 180)
+    with pytest.raises(DimensionError, match="same longitudes"):
+        m.rmm(fields[0], turned, fields[2])

@@ -9,7 +9,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vadose.errors import UnitsError, VadoseInputError
+from vadose.errors import TimeAxisError, UnitsError, VadoseInputError
 from vadose.physics import bucket
 
 LOAM = {
@@ -141,3 +141,34 @@ def test_wrong_units_and_parameters_are_named():
         bucket.two_layer(flux([1.0]), flux([1.0]), **{**LOAM, "wilting_point": 0.3})
     with pytest.raises(VadoseInputError, match="colour"):
         bucket.two_layer(flux([1.0]), flux([1.0]), colour=1, **LOAM)
+
+
+def test_an_hour_is_not_taken_for_a_day():
+    hours = pd.date_range("2017-01-01", periods=48, freq="h")
+    rain, demand = (
+        xr.DataArray(np.full(48, v), dims="time", coords={"time": hours}, attrs={"units": "mm d-1"}) for v in (0.0, 4.0)
+    )
+    with pytest.raises(TimeAxisError, match="forcing by 1 h"):
+        bucket.two_layer(rain, demand, **LOAM)
+    gap = flux(np.zeros(60)).isel(time=[*range(30), *range(31, 60)])  # a calendar without 29 February
+    assert bucket.two_layer(gap, gap, **LOAM).soil_moisture.notnull().all()
+
+
+def test_limits_of_fields_meet_by_the_names_of_their_dimensions():
+    """Wetter by row, finer by column: as (lat, lon) and (lon, lat) every limit is in order, by position it is not."""
+    lat, lon = xr.DataArray([0.0, 0.3], dims="lat"), xr.DataArray([0.0, 0.0], dims="lon")
+    wilting, capacity = 0.1 + lat + lon, (0.2 + lat + lon).transpose("lon", "lat")
+    limits = {
+        **LOAM,
+        "wilting_point": wilting,
+        "critical_point": 0.15 + lat,
+        "field_capacity": capacity,
+        "porosity": 0.9,
+    }
+    assert bucket.two_layer(flux(np.zeros(3)), flux(np.zeros(3)), **limits).sizes["lat"] == 2
+    with pytest.raises(VadoseInputError, match="wilting_point must be below critical_point"):
+        bucket.two_layer(
+            flux(np.zeros(3)),
+            flux(np.zeros(3)),
+            **{**limits, "critical_point": 0.15 + lat[::-1].drop_vars("lat", errors="ignore")},
+        )

@@ -19,6 +19,7 @@ from vadose.physics.dielectric import check_moisture
 from vadose.physics.exponential import exponential_filter
 
 DEPTH_RANGE = (50.0, 3000.0)  # mm
+STILL = 1e-10  # share of the whole variance: in a window with less, nothing changes but by rounding
 REGIMES = ("dry", "transitional", "wet")
 
 
@@ -157,17 +158,24 @@ def regime(soil_moisture: xr.DataArray, limits: xr.Dataset) -> xr.DataArray:
 def coupling(
     soil_moisture: xr.DataArray, evaporative_fraction: xr.DataArray, limits: xr.Dataset, *, window: int = 30
 ) -> xr.Dataset:
-    """Rolling correlation of evaporative fraction with moisture over `window` days, and r^2 over all water-limited days."""
+    """Rolling correlation of evaporative fraction with moisture over `window` days, and r^2 over all water-limited days.
+
+    Both daily (time, ...). Returns `correlation` (time, ...) [1], NaN with fewer than half a window of pairs or where one does not
+    change, and `coupling_strength` (...) [1].
+    """
     limited = soil_moisture < limits["critical_point"]
     x, y = soil_moisture.where(evaporative_fraction.notnull()), evaporative_fraction.where(soil_moisture.notnull())
+    x, y = (v.astype(float) - v.astype(float).mean("time") for v in (x, y))  # squares of departures keep their digits
 
     def smooth(array):
         return array.rolling(time=window, center=True, min_periods=window // 2).mean()
 
     mx, my = smooth(x), smooth(y)
     cov = smooth(x * y) - mx * my
-    spread = (smooth(x**2) - mx**2) * (smooth(y**2) - my**2)
-    out = xr.Dataset({"correlation": (cov / spread.where(spread > 0) ** 0.5).assign_attrs(units="1")})
+    variances = [(smooth(v**2) - m**2, v.var("time")) for v, m in ((x, mx), (y, my))]
+    varies = [part.where(part > STILL * whole) for part, whole in variances]
+    correlation = (cov / (varies[0] * varies[1]) ** 0.5).transpose(*soil_moisture.dims)
+    out = xr.Dataset({"correlation": correlation.assign_attrs(units="1")})
     out["coupling_strength"] = (xr.corr(x.where(limited), y.where(limited), dim="time") ** 2).assign_attrs(units="1")
     return out
 

@@ -142,7 +142,8 @@ def rmm(
     Mean 15S-15N, season and the mean of the previous 120 days removed, each field over its norm (own standard deviation with
     `norms=None`), then projected on two patterns of (3 x lon): `eofs` (mode, lon) with the fields after one another, or the leading
     two of this record, turned so that the first has its convection (low OLR) over the Maritime Continent (120E) and the second
-    follows east of it. The first 120 days are missing. ENSO is not removed separately: the 120-day mean takes most of it.
+    follows east of it. The first 120 days are missing. Days that a field lacks are left out of all; DimensionError for fields on other
+    longitudes. ENSO is not removed separately: the 120-day mean takes most of it.
     """
     parts = []
     for k, data in enumerate((olr, u850, u200)):
@@ -151,6 +152,12 @@ def rmm(
         before = clean.rolling(time=120, min_periods=60).mean().shift(time=1)
         clean = (clean - before).isel(time=slice(120, None))
         parts.append(clean / (float(clean.std()) if norms is None else norms[k]))
+    columns = parts[0].sizes["lon"]
+    parts = list(xr.align(*parts, join="inner"))
+    if any(p.sizes["lon"] != columns for p in parts):
+        raise DimensionError(
+            "the three fields must have the same longitudes, written alike; regrid them to those of one"
+        )
     lon = parts[0]["lon"].values
     stacked = np.concatenate([p.transpose("time", "lon").values for p in parts], axis=1)
     field = xr.DataArray(stacked, dims=("time", "lon"), coords={"time": parts[0].time})

@@ -82,9 +82,8 @@ def soil_moisture_regime(
     soil_moisture: xr.DataArray, wilting_point: xr.DataArray | float, critical_point: xr.DataArray | float
 ) -> xr.DataArray:
     """1 dry (below the wilting point), 2 transitional, 3 wet (above the critical point); 0 where moisture is missing."""
-    if not getattr(wilting_point, "chunks", None) and bool(
-        np.any(np.asarray(critical_point) < np.asarray(wilting_point))
-    ):
+    lazy = any(getattr(limit, "chunks", None) for limit in (wilting_point, critical_point))
+    if not lazy and bool(np.any(xr.DataArray(critical_point) < xr.DataArray(wilting_point))):
         raise VadoseInputError("the critical point must not lie below the wilting point")
     number = 1 + (soil_moisture >= wilting_point) * 1 + (soil_moisture > critical_point) * 1
     return (

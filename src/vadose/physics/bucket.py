@@ -17,7 +17,7 @@ import xarray as xr
 from numba import njit
 
 from vadose import cf, units
-from vadose.errors import DimensionError, VadoseInputError
+from vadose.errors import DimensionError, TimeAxisError, VadoseInputError
 
 LAYER_BOUNDS = ((0.0, 0.05), (0.05, 1.0))  # m
 SECONDS_PER_DAY = 86400.0
@@ -124,17 +124,20 @@ def two_layer(
 
     Raises
     ------
-    VadoseInputError for missing or inconsistent parameters, DimensionError where time is missing. Lazy in, lazy out.
+    VadoseInputError for missing or inconsistent parameters, DimensionError where time is missing, TimeAxisError for steps that are not
+    days. Lazy in, lazy out.
     """
     for array in (precipitation, potential_evaporation):
         if "time" not in array.dims:
             raise DimensionError(f"{array.name!r} has no dimension 'time'; it has {array.dims}")
+    _daily(precipitation)
     fields = _complete(parameters)
     rain = units.convert(precipitation, "mm d-1")
     demand = units.convert(potential_evaporation, "mm d-1")
     first: Any
     second: Any
     if isinstance(initial, xr.DataArray):
+        initial = units.taken_as(initial, "m3 m-3")
         first, second = initial.isel(depth=0, drop=True), initial.isel(depth=1, drop=True)
     else:
         pair = initial if initial is not None else (fields["field_capacity"], fields["field_capacity"])
@@ -167,6 +170,17 @@ def two_layer(
     return cf.provenance(dataset, method="M-X14a")
 
 
+def _daily(forcing):
+    """Raise unless the step is a day, where the axis is one of dates: an hour would count as a day."""
+    time = forcing["time"].values
+    if time.dtype.kind == "M" and time.size > 1:
+        step = np.median(np.diff(time) / np.timedelta64(1, "h"))
+        if step != 24.0:
+            raise TimeAxisError(
+                f"the bucket steps by days, the forcing by {step:g} h; take daily means with vadose.harmonize.daily_mean"
+            )
+
+
 def _in_units(value, unit, name):
     """Fields that say their units come in those of `PARAMETERS`: conductivity from texture is per hour, the bucket's per day."""
     if isinstance(value, xr.DataArray) and value.attrs.get("units"):
@@ -194,7 +208,7 @@ def _complete(parameters):
         lazy = any(getattr(v, "chunks", None) for v in (a, b))
         if (
             not lazy
-            and bool(np.any(np.asarray(a) >= np.asarray(b)))
+            and bool(np.any(xr.DataArray(a) >= xr.DataArray(b)))  # dimensions meet by name
             and (low, high) != ("critical_point", "field_capacity")
         ):
             raise VadoseInputError(
