@@ -217,6 +217,11 @@ def test_lobell_asner_round_trip():
     parameters = spectra_calibration.fit_lobell_asner(seen, sample)
     np.testing.assert_allclose(parameters.rate, rate, rtol=0.05)
     np.testing.assert_allclose(spectra_calibration.apply_lobell_asner(seen, parameters), sample, atol=0.004)
+    holed = seen.where((seen.sample > 0) | (seen.wavelength < seen.wavelength[1]))  # one band left of the first sample
+    lost = spectra_calibration.apply_lobell_asner(holed.where(seen.sample != 1), parameters)
+    np.testing.assert_allclose(lost.isel(sample=slice(2, None)), sample[2:], atol=0.004)
+    assert np.isfinite(lost[0])
+    assert np.isnan(lost[1])
 
 
 def test_bad_spectra_are_refused():

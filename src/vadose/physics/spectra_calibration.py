@@ -27,6 +27,8 @@ def fit_calibration(water_thickness: xr.DataArray, soil_moisture: xr.DataArray) 
     Huber loss (0.1). `soil_moisture` in any unit (volumetric or gravimetric); the calibration keeps it. At least 5 samples.
     Returns parameters, covariance, the scaling and `residual_error`.
     """
+    water_thickness, soil_moisture = xr.align(water_thickness, soil_moisture, join="inner")
+    soil_moisture = soil_moisture.transpose(*water_thickness.dims)
     good = (water_thickness.notnull() & soil_moisture.notnull()).values
     x, y = water_thickness.values[good], soil_moisture.values[good]
     if x.size < 5:
@@ -89,6 +91,7 @@ def fit_lobell_asner(reflectance: xr.DataArray, saturation: xr.DataArray) -> xr.
     R = R_sat + (R_dry - R_sat) exp(-c S), least squares over a fine axis of c. `saturation`: degree of saturation, or any moisture.
     """
     spectra.check_reflectance(reflectance)
+    reflectance, saturation = xr.align(reflectance, saturation, join="inner")
     sample = saturation.dims[0]
     r = reflectance.transpose("wavelength", sample).values
     s = saturation.values
@@ -115,10 +118,16 @@ def fit_lobell_asner(reflectance: xr.DataArray, saturation: xr.DataArray) -> xr.
 
 
 def apply_lobell_asner(reflectance: xr.DataArray, parameters: xr.Dataset, *, steps: int = 400) -> xr.DataArray:
-    """Moisture whose spectrum is nearest, all bands weighted by their residual error; between 0 and 1.2 times the largest seen."""
+    """Moisture whose spectrum is nearest, all bands weighted by their residual error; between 0 and 1.2 times the largest seen.
+
+    A band without a value does not count; NaN where none has one.
+    """
     axis = xr.DataArray(np.linspace(0.0, 1.2 * parameters.attrs["maximum"], steps), dims="candidate")
     model = spectra.lobell_asner(axis, parameters["dry"], parameters["saturated"], parameters["rate"])
     weight = 1.0 / parameters["residual_error"].clip(1e-6) ** 2
     # sum w (r - m)^2 = sum w r^2 - 2 sum w r m + sum w m^2; the first does not depend on the candidate
-    cost = (weight * model**2).sum("wavelength") - 2.0 * xr.dot(reflectance * weight, model, dim="wavelength")
-    return axis.isel(candidate=cost.argmin("candidate")).rename("soil_moisture")
+    known = reflectance.notnull()
+    seen = (reflectance * weight).where(known, 0.0)
+    cost = xr.dot(weight * known, model**2, dim="wavelength") - 2.0 * xr.dot(seen, model, dim="wavelength")
+    nearest = axis.isel(candidate=cost.argmin("candidate"))
+    return nearest.where(known.any("wavelength")).rename("soil_moisture")
