@@ -15,7 +15,7 @@ import pytest
 import xarray as xr
 
 from vadose import report
-from vadose.access import opening
+from vadose.access.opening import cut_time
 from vadose.benchmark import run
 from vadose.benchmark.once import Once
 from vadose.benchmark.output import slug
@@ -143,7 +143,7 @@ def test_any_calendar_longitudes_from_0_to_360_and_latitudes_from_the_north_are_
 def test_a_period_cuts_days_of_a_calendar_that_has_a_30th_of_february():
     times = xr.date_range("2001-01-01", periods=720, freq="D", calendar="360_day", use_cftime=True)
     days = xr.Dataset({"a": ("time", np.arange(720))}, coords={"time": times})
-    cut = opening._cut_time(days, ("2001-02", "2001-04"), "x")
+    cut = cut_time(days, ("2001-02", "2001-04"), "x")
     assert cut.a.values.tolist() == list(range(30, 120))
 
 

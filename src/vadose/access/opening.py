@@ -215,13 +215,11 @@ def cut_time(dataset: xr.Dataset, time: TimeSpan, collection: str) -> xr.Dataset
     """The steps within a time. NotFoundError where there is none, with what there is."""
     if "time" not in dataset.indexes or time is None:
         return dataset
-    start, end = span(time)
     index: Any = dataset.indexes["time"]
-    if (
-        index.dtype == object
-    ):  # a calendar of its own has days that no other has: dates are compared as they are written
-        index = np.array([t.isoformat() for t in index])
-        start, end = (t and t.isoformat() for t in (start, end))
+    ends: list[Any] = list(span(time))
+    if index.dtype == object:  # a calendar of its own may have days that no other has: dates are compared as written
+        index, ends = np.array([t.isoformat() for t in index]), [t and t.isoformat() for t in ends]
+    start, end = ends
     keep = ((index >= start) if start is not None else True) & ((index <= end) if end is not None else True)
     if not np.any(keep):
         has = f"it has {len(index)} steps from {index[0]} to {index[-1]}" if len(index) else "it has no step at all"
