@@ -370,12 +370,21 @@ def test_file_level_metadata_and_dictionary_have_the_columns_of_the_templates(pa
         assert not any(",," in line or line.endswith(",") for line in lines)
 
 
-def test_a_full_disk_leaves_nothing_behind(source, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left"),
+        (RuntimeError("NetCDF: HDF error"), "full disk"),
+    ],
+)
+def test_a_full_disk_leaves_nothing_behind(source, tmp_path, monkeypatch, error, words):
+    """Python's own error, and the one in which the netCDF library says that it could not write."""
+
     def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise error
 
     monkeypatch.setattr(bag, "finish", full)
-    with pytest.raises(PlatformError, match="No space left"):
+    with pytest.raises(PlatformError, match=words):
         build_package([source], META, tmp_path / "out" / "package")
     assert list((tmp_path / "out").iterdir()) == []
 

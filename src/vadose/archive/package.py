@@ -90,6 +90,12 @@ def made(final: Path, advice: str) -> Iterator[Path]:
                 f"{error.filename or final}: no permission; ask its owner, or choose another place"
             ) from error
         raise
+    except RuntimeError as error:
+        if "NetCDF" not in str(error):
+            raise
+        raise PlatformError(  # on a full disk its library says no more than "HDF error"
+            f"cannot write {final}: {error}, most often a full disk; nothing was left behind. {advice}"
+        ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
