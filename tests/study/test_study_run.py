@@ -163,6 +163,9 @@ def test_a_folder_in_use_is_refused_and_a_dead_owner_is_forgotten(hawaii, tmp_pa
     (out / ".lock").write_text(str(gone.pid))
     study.run(hawaii / "study.yaml", out)
     assert not (out / ".lock").exists()
+    (out / ".lock").write_text(f"{os.getpid()} 1000.0")  # after a restart the number is another's
+    study.run(hawaii / "study.yaml", out)
+    assert not (out / ".lock").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_sentence(hawaii, tmp_path):

@@ -70,22 +70,43 @@ def _locked(folder: Path):
             f"cannot write into {folder}: {error.strerror}; choose another folder with --output"
         ) from error
     lock = folder / ".lock"
+    mine = f"{os.getpid()} {psutil.Process().create_time():.2f}"
     try:
-        handle = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        _claim(lock, mine)
     except FileExistsError:
-        pid = lock.read_text().strip()
-        if pid.isdigit() and psutil.pid_exists(int(pid)) and psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE:
+        pid, _, since = lock.read_text().strip().partition(" ")
+        if _runs(pid, since):
             raise PlatformError(
                 f"{folder} is in use by process {pid}; wait for it, or choose another folder with --output"
             ) from None
         lock.unlink(missing_ok=True)
-        handle = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-    os.write(handle, str(os.getpid()).encode())
-    os.close(handle)
+        try:
+            _claim(lock, mine)
+        except FileExistsError:
+            raise PlatformError(f"{folder} was taken by another run this moment; wait for it") from None
     try:
         yield
     finally:
         lock.unlink(missing_ok=True)
+
+
+def _claim(lock: Path, owner: str) -> None:
+    """Make the lock with its owner's name; FileExistsError where there is one."""
+    handle = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+    os.write(handle, owner.encode())
+    os.close(handle)
+
+
+def _runs(pid: str, since: str) -> bool:
+    """Whether the process that made a lock is still there. After a restart its number may be another's, who began at another time."""
+    import psutil
+
+    try:
+        process = psutil.Process(int(pid))
+        begun = process.create_time()
+        return process.status() != psutil.STATUS_ZOMBIE and (not since or abs(begun - float(since)) < 2.0)
+    except (ValueError, psutil.NoSuchProcess):
+        return False
 
 
 class _Run:
