@@ -39,6 +39,16 @@ def test_a_built_collection_opens_through_the_service(service):
     np.testing.assert_array_equal(ds.soil_moisture[0].values, service.archive.truth[2])
 
 
+def test_intake_stac_finds_and_opens_what_is_served(service):
+    """An API has no links to its collections, which is what pystac and intake-stac look for."""
+    from vadose.products.intake_front import open_vadose_stac
+
+    catalog = open_vadose_stac(service.url)
+    assert list(catalog) == ["days"]
+    ds = catalog["days"].get_asset("references-0").to_dask()
+    np.testing.assert_array_equal(ds.soil_moisture[4].values, service.archive.truth[4])
+
+
 @pytest.mark.parametrize(("lat", "lon"), [("lat", "lon"), ("latitude", "longitude")])
 def test_records_at_points_come_through_the_service(service, tmp_path, lat, lon):
     truth = np.random.default_rng(1).random((6, 20, 30)).astype("f4")

@@ -13,7 +13,7 @@ import xarray as xr
 import vadose
 from vadose.access import build, datasets, files, quality, store
 from vadose.access.catalog import Catalog, described, halves, region, span
-from vadose.errors import NotFoundError, UnreadableFileError, VadoseInputError
+from vadose.errors import NotFoundError, PlatformError, UnreadableFileError, VadoseInputError
 
 
 def grids(folder, days):
@@ -179,3 +179,50 @@ def test_items_of_others_that_were_written_anew_are_taken_in_anew(tmp_path):
     assert again().changed
     assert not again().changed
     assert files.rewritten([scene(0, "a")], [scene(0, "a", datetime="2021-05-01T00:00:00Z", start_datetime="2021-05-01T00:00:00Z")]) == ["a"]  # fmt: skip
+
+
+def test_models_that_hold_the_same_times_are_not_mixed(tmp_path):
+    """Files beside each other with no word on what must be alike: five models in one time axis was what came."""
+    for model in ("A", "B"):
+        ds = xr.Dataset({"mrsos": ("time", np.arange(3.0))}, {"time": pd.date_range("2017-01-01", periods=3)})
+        ds.to_netcdf(tmp_path / f"mrsos_{model}.nc", engine="h5netcdf")
+    entry = {
+        "type": "Collection", "id": "models", "description": "", "license": "other", "links": [],
+        "extent": {"spatial": {"bbox": [[-180.0, -90.0, 180.0, 90.0]]}, "temporal": {"interval": [["2017-01-01T00:00:00Z", None]]}},
+        "assets": {"data": {"href": ".", "vadose:open": {"version": 1, "reader": "netcdf", "product": None}}},
+    }  # fmt: skip
+    made = [
+        store.item(entry, f"mrsos_{m}", ("2017-01-01T00:00:00Z", "2017-01-03T00:00:00Z"), {"model": m}, {"data": {"href": str(tmp_path / f"mrsos_{m}.nc"), "roles": ["data"]}})
+        for m in ("A", "B")
+    ]  # fmt: skip
+    store.write_collection(tmp_path / "models", entry, made)
+    store.write_root(tmp_path, ["models"], title="", description="")
+    with pytest.raises(VadoseInputError, match="would be mixed; choose with where"):
+        vadose.open("models", catalog=str(tmp_path))
+    assert vadose.open("models", catalog=str(tmp_path), where={"model": "B"}).sizes["time"] == 3
+    with pytest.raises(NotFoundError, match="unknown value of model 'C'"):
+        vadose.open("models", catalog=str(tmp_path), where={"model": "C"})
+    with pytest.raises(NotFoundError, match="unknown property of the items of models 'source'"):
+        vadose.open("models", catalog=str(tmp_path), where={"source": "B"})
+
+
+def test_text_archives_are_cut_to_the_time_that_was_asked_for(tmp_path):
+    """A station's file holds years; whoever asks for May gets May."""
+    header = "TEST   NET  ST   40.00000  -97.00000  400.0 0.05 0.05 PROBE"
+    hours = pd.date_range("2017-04-01", "2017-07-01", freq="h")
+    lines = [header, *(f"{t:%Y/%m/%d %H:%M} 0.2500 G M" for t in hours)]
+    folder = tmp_path / "TEST" / "ST"
+    folder.mkdir(parents=True)
+    (folder / "TEST_NET_ST_sm_0.050000_0.050000_PROBE_20170401_20170701.stm").write_text("\n".join(lines) + "\n")
+    datasets.write(tmp_path / "catalog", ["ismn"])
+    build.build(tmp_path / "catalog", "ismn", source=str(tmp_path / "TEST"))
+    may = vadose.open("ismn", catalog=str(tmp_path / "catalog"), time="2017-05")
+    assert may.sizes["time"] == 31 * 24
+    with pytest.raises(NotFoundError, match="nothing for time='1999'"):
+        vadose.open("ismn", catalog=str(tmp_path / "catalog"), time="1999")
+
+
+def test_publishing_to_where_one_may_not_write_says_so(place, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(PlatformError, match="not published to"):
+        quality.publish(place, "grid", str(tmp_path / "file"))

@@ -79,6 +79,8 @@ class Catalog:
         start, end = span(time)
         bbox = region(bbox)
         named = {v for c in self.collections.values() for v in c.get("summaries", {}).get("vadose:variables", [])}
+        if variable is not None and not named:
+            raise NotFoundError(f"no collection of {self.href} says which variables it holds; search for words instead")
         if variable is not None and variable not in named:
             raise unknown_name("variable", variable, named)
         rows = []

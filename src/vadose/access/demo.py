@@ -34,6 +34,8 @@ def write_catalog(
             target = folder / entry["id"] / "references.json"
             _smap_references(entry, root, target, storage_options)
             how |= {"reader": "kerchunk", "references": "./references.json", "chunks": {"time": 90}}
+        if entry["id"] == "demo-cmip6":
+            how["alike"] = ["cmip6:source_id"]
         store.write_collection(folder / entry["id"], _collection(entry, root, how), items)
         if progress:
             progress(number, len(ids), entry["id"])
@@ -55,6 +57,17 @@ PRODUCTS = {
     "demo-ismn": "ismn",
     "demo-ameriflux": "ameriflux",
     "demo-truth": "truth",
+}
+
+
+#: The references as other readers of STAC know them.
+REFERENCES = {
+    "references": {
+        "href": "./references.json",
+        "title": "Kerchunk references",
+        "type": "application/json",
+        "roles": ["references", "index"],
+    }
 }
 
 
@@ -80,7 +93,8 @@ def _collection(entry: dict[str, Any], root: str, how: dict[str, Any]) -> dict[s
                 "title": "The files",
                 "roles": ["data"],
                 "vadose:open": how,
-            }
+            },
+            **(REFERENCES if "references" in how else {}),
         },
         "links": [],
     }

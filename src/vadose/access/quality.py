@@ -16,7 +16,7 @@ from vadose.access.blocks import BlockFile
 from vadose.access.credentials import Access
 from vadose.access.parquet import References
 from vadose.access.recipe import Recipe, load
-from vadose.errors import NotFoundError, VadoseError
+from vadose.errors import NotFoundError, PlatformError, VadoseError
 
 Level = Literal["fast", "sample", "full"]
 #: Who reads each format besides us.
@@ -291,8 +291,20 @@ def _names(name: str, group: str) -> list[str]:
 def publish(folder: str | Path, identifier: str, target: str, *, access: Access = remote.DEFAULT) -> list[str]:
     """Copy a built collection to a bucket or folder: references first, collection.json last. Returns what was written.
 
-    References become absolute there, so that the published collection opens from anywhere that reaches the bucket.
+    References become absolute there, so that the published collection opens from anywhere that reaches the bucket. PlatformError where the target cannot be written.
     """
+    try:
+        return _published(folder, identifier, target)
+    except VadoseError:
+        raise
+    except Exception as error:
+        raise PlatformError(
+            f"{identifier} is not published to {target}: {error}; check that the place is there and that you may write to it "
+            "(for a bucket AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, where it is not Amazon's, AWS_ENDPOINT_URL)"
+        ) from error
+
+
+def _published(folder: str | Path, identifier: str, target: str) -> list[str]:
     import fsspec
 
     from vadose.access.opening import storage_options
@@ -309,7 +321,8 @@ def publish(folder: str | Path, identifier: str, target: str, *, access: Access 
         parts = [p for p in top.rglob("*") if p.is_file()] if top.is_dir() else [top] if top.exists() else []
         for path in parts:
             there = f"{root}/{path.relative_to(home)}"
-            fs.makedirs(there.rsplit("/", 1)[0], exist_ok=True)
+            if remote.is_local(base):  # a bucket has no folders, and is not made by the way
+                fs.makedirs(there.rsplit("/", 1)[0], exist_ok=True)
             fs.put_file(str(path), there)
             written.append(f"{base}/{path.relative_to(home)}")
     for era in how.get("eras", []):

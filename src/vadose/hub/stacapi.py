@@ -126,7 +126,12 @@ def application(folder: Folder, prefix: str):
             },
         ]
         kept = [link for link in collection.get("links", []) if link["rel"] in ("license", "cite-as", "about", "via")]
-        return {**collection, "links": [*links, *kept]}
+        # What lies beside the collection has its own address here; relative ones would be looked for beside this document.
+        assets = {
+            k: {**a, "href": absolute(request, f"/references/{identifier}/{a['href'][2:]}")} if a["href"].startswith("./") else a
+            for k, a in collection.get("assets", {}).items()
+        }  # fmt: skip
+        return {**collection, "assets": assets, "links": [*links, *kept]}
 
     def page(
         request,

@@ -10,10 +10,13 @@ import importlib.metadata
 import sys
 import types
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 from intake.source.base import DataSource
+
+if TYPE_CHECKING:
+    from vadose.access.catalog import Catalog
 
 MEDIA_TYPES = (
     "application/json",
@@ -94,13 +97,31 @@ def patch() -> Any:
 
 
 def open_vadose_stac(href: str | Path | None = None) -> Any:
-    """The catalog as an intake catalog: `cat["smap-l3"].get_asset("references-0").to_dask()`. The configured one when None."""
-    module = patch()
-    from vadose.access.catalog import configured
+    """The catalog as an intake catalog: `cat["smap-l3"].get_asset("references-0").to_dask()`. The configured one when None.
 
-    place = str(href or configured())
-    root = place if place.startswith("http") or place.endswith(".json") else str(Path(place) / "catalog.json")
-    return module.catalog.StacCatalog.from_url(root)
+    A folder, a static catalog's address or file, or a STAC API. UnreadableFileError or PlatformError where there is none.
+    """
+    module = patch()
+    from vadose.access.catalog import open_catalog
+
+    if href is not None and str(href).startswith("http") and str(href).endswith(".json"):
+        return module.catalog.StacCatalog.from_url(str(href))
+    place = open_catalog(href)
+    if place.href.startswith("http"):
+        return module.catalog.StacCatalog(_served(place))
+    return module.catalog.StacCatalog.from_url(str(Path(place.href) / "catalog.json"))
+
+
+def _served(place: Catalog) -> Any:
+    """The collections of a STAC API as children of one catalog: pystac and intake-stac look for links, which an API does not give."""
+    import pystac
+
+    root = pystac.Catalog("vadose", "collections of a STAC API", href=place.href)
+    for identifier, collection in place.collections.items():
+        made = pystac.Collection.from_dict({**collection, "links": []})
+        root.add_child(made)
+        made.set_self_href(f"{place.href}/collections/{identifier}")
+    return root
 
 
 class VadoseStac(DataSource):

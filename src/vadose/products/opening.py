@@ -8,7 +8,7 @@ from typing import Any
 import xarray as xr
 
 from vadose.access.catalog import Catalog, TimeSpan, region
-from vadose.access.opening import Purpose, open_raw
+from vadose.access.opening import Purpose, cut_time, open_raw
 from vadose.errors import NotFoundError, unknown_name
 from vadose.products import standardize
 from vadose.typing import BBox
@@ -53,6 +53,8 @@ def open_product(
     # A collection without a product opens with its producer's names; points got their meaning file by file.
     given = not how.get("product") or how.get("join") == "location"
     out = raw if given else standardize(raw, how["product"])
+    if "time" not in raw.indexes:  # tables and text: they have a time only now
+        out = cut_time(out, time, collection)
     if bbox is not None:
         whole, out = out, cut(out, bbox)
         empty = [d for d in out.dims if out.sizes[d] == 0 and whole.sizes[d] > 0]
