@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import datetime
 import hashlib
 import json
 import subprocess
@@ -272,7 +273,21 @@ def test_the_command_says_once_what_is_the_same_of_many_and_first_what_must_be_m
     assert "2 to mend" in lines[-1]
 
 
+@pytest.mark.parametrize("form", ["ismn", "essdive", "cf"])
+def test_dates_and_numbers_as_yaml_and_people_write_them(series, tmp_path, form):
+    text = yaml.safe_dump(GOLDEN).replace("'2023-01-01'", "2023-01-01").replace("'2023-08-06'", "2023-08-06").replace("depth_to: 0.1", 'depth_to: "0.1"')  # fmt: skip
+    (tmp_path / "r.yaml").write_text(text)
+    assert isinstance(yaml.safe_load(text)["sensors"][0]["install_date"], datetime.date)
+    assert validate(read_record(tmp_path / "r.yaml")).issues == ()
+    path = write_series(series, yaml.safe_load(text), tmp_path / ("out.nc" if form == "cf" else "out"), form)
+    assert read_record(path) == GOLDEN
+
+
 def test_what_cannot_be_written_is_refused_with_a_reason(series, tmp_path):
+    alike = copy.deepcopy(GOLDEN)
+    alike["sensors"][0]["sensor_id"], alike["sensors"][1]["sensor_id"] = "A 1", "A-1"
+    with pytest.raises(VadoseInputError, match="several sensors would be A-1"):
+        write_series(series.assign_coords(sensor=["A 1", "A-1"]), alike, tmp_path / "alike", "essdive")
     with pytest.raises(VadoseInputError, match="whole minutes"):
         write_series(series.assign_coords(time=series.time + np.timedelta64(1, "s")), GOLDEN, tmp_path / "a", "ismn")
     with pytest.raises(VadoseInputError, match="A2"):

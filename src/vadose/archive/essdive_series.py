@@ -19,7 +19,7 @@ import xarray as xr
 from vadose.archive.cf_series import FLAGS
 from vadose.archive.forms import written
 from vadose.archive.record import FIELDS, Record, as_value, flat, gathered, placed, slug
-from vadose.errors import UnreadableFileError
+from vadose.errors import UnreadableFileError, VadoseInputError
 
 STANDARD = "ESS-DIVE Hydrologic Monitoring v1"
 #: Columns of the installation template -> (group, field) of the record.
@@ -52,10 +52,15 @@ def write_essdive(data: xr.Dataset, record: Mapping[str, Any], folder: str | Pat
     base = Path(folder)
     base.mkdir(parents=True, exist_ok=True)
     pairs = placed(record)
-    files = {}
+    files: dict[str, tuple[dict, dict]] = {}
     for sensor, site in pairs:
         name = f"{slug(site['site_id'])}_{slug(sensor['sensor_id'])}.csv".replace("-", "_").replace(".csv", "")
-        files[name.replace(".", "_") + ".csv"] = (sensor, site)
+        file = name.replace(".", "_") + ".csv"
+        if file in files:
+            raise VadoseInputError(
+                f"sensors {files[file][0]['sensor_id']} and {sensor['sensor_id']} would both be {file}; give one another id"
+            )
+        files[file] = (sensor, site)
     for name, (sensor, _) in files.items():
         _data_file(base / name, data.sel(sensor=sensor["sensor_id"]), record, sensor)
     _table(base / "InstallationMethods.csv", [*INSTALLATION_HEAD, *(column(g, f) for g, f in _OWN)], map(_installation, pairs))  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import xarray as xr
 
 from vadose.archive import cf_series, essdive_series, ismn_series, package, release_record
 from vadose.archive.profile import GROUPS, LISTED, PROFILE, RULES
-from vadose.archive.record import Record
+from vadose.archive.record import Record, plain, slug
 from vadose.errors import UnreadableFileError, VadoseError, VadoseInputError, unknown_name
 
 EXPECTED = "a record (YAML or JSON), netCDF, a Zarr store, an ISMN folder or zip, an ESS-DIVE folder, a stream release, or a package"
@@ -90,7 +91,7 @@ def _written(path: Path) -> Record:
             raise UnreadableFileError(
                 f"{path}: {group} holds {str(entries)[:40]!r}; expected lines `field: value` below it"
             )
-    return record
+    return plain(record)
 
 
 def _dataset(path: Path, found: str) -> Record:
@@ -177,12 +178,18 @@ def write_series(data: xr.Dataset, record: Record, path: str | Path, form: str) 
         raise unknown_name("format", form, write)
     if target.exists():
         raise VadoseInputError(f"{target} exists; choose another name")
+    record = plain(record)
     lacking = _lacking(record, form)
     if lacking:
         more = f" and {len(lacking) - 6} more" if len(lacking) > 6 else ""
         raise VadoseInputError(
             f"{form} cannot be written without {', '.join(lacking[:6])}{more}; `vadose metadata extract` writes what is known, "
             "complete it and give it to `vadose metadata convert` with --metadata"
+        )
+    names = Counter(slug(s["sensor_id"]) for s in record["sensors"]) if form != "cf" else {}
+    if alike := [name for name, often in names.items() if often > 1]:
+        raise VadoseInputError(
+            f"several sensors would be {alike[0]} in names of files; give them ids that differ in letters or digits"
         )
     with package.made(target, "Make room, or choose another place") as work:
         os.replace(write[form](data, record, work / target.name), target)

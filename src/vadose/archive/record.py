@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from vadose.archive.forms import Form, written
+from vadose.archive.forms import Form, Number, written
 from vadose.archive.profile import GROUPS, LISTED, RULES
 from vadose.errors import VadoseInputError
 
@@ -21,6 +22,23 @@ def as_value(group: str, field: str, text: str) -> Any:
     """What a text means in a field: a number, a list, or the text itself."""
     form = FORMS.get((group, field))
     return form.read(text) if form else text
+
+
+def plain(record: Mapping[str, Any]) -> Record:
+    """The record with dates as text and numbers as numbers, however YAML or a person wrote them (`2023-03-01`, `"0.05"`)."""
+
+    def value(group: str, field: str, found: Any) -> Any:
+        if isinstance(found, datetime.date):
+            return found.isoformat()
+        number = isinstance(found, str) and isinstance(FORMS.get((group, field)), Number)
+        return as_value(group, field, found) if number else found
+
+    def entry(group: str, found: Any) -> Any:
+        return {k: value(group, k, v) for k, v in found.items()} if isinstance(found, Mapping) else found
+
+    return {
+        g: [entry(g, e) for e in found] if isinstance(found, list) else entry(g, found) for g, found in record.items()
+    }
 
 
 def flat(record: Mapping[str, Any], groups: Iterable[str] = GROUPS) -> Iterator[tuple[str, str, str, str]]:
