@@ -524,6 +524,21 @@ def test_bad_input_is_named(trained):
         learn.predict_map(trained["forest"], cube().assign(p4=cube().p4.assign_attrs(units="K")))
     with pytest.raises(NotFoundError, match="boosted"):
         learn.fit(table_of(x, y), estimator="boostd")
+    table = table_of(x, y)
+    for call in (learn.fit, evaluate.compare):
+        with pytest.raises(NotFoundError, match="unknown predictor 'p8'"):
+            call(table, predictors=("p0", "p8"))
+        with pytest.raises(NotFoundError, match="unknown target 'sm'"):
+            call(table, target="sm", predictors=("p0",))
+        with pytest.raises(VadoseInputError, match="teach its own answer"):
+            call(table, predictors=("p0", "soil_moisture"))
+    for strange in (learn.Forest, Fraction(1, 2)):
+        with pytest.raises(VadoseInputError, match="estimator must be one of 'forest'"):
+            learn.fit(table, estimator=strange)
+    with pytest.raises(DimensionError, match="'lat' of every sample"):
+        learn.fit(table.drop_vars(["lat", "lon"]))
+    with pytest.raises(DimensionError, match="one number a sample"):
+        evaluate.compare(table, predictors=("p0",), folds={"random": np.arange(5)})
     flat = table_of(x, y).assign(p9=("sample", np.ones(500)))
     with pytest.warns(VadoseWarning, match="p9"):
         model = learn.fit(flat, estimator=FAST["boosted"], folds=splits.random_folds(500, k=3))

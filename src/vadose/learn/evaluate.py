@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from vadose import cf
+from vadose.errors import DimensionError
 from vadose.learn import features, intervals, model, splits
 from vadose.typing import Rng
 
@@ -60,6 +61,8 @@ def out_of_fold(
 ) -> np.ndarray:
     """Predictions (sample,) by estimators that never saw the sample's fold; medians are those of the training part."""
     rng, out = np.random.default_rng(rng), np.full(table.sizes["sample"], np.nan)
+    if np.shape(folds) != out.shape:
+        raise DimensionError(f"folds must be one number a sample, {out.shape}; got {np.shape(folds)}")
     for _, test in splits.pairs(folds):
         left = np.zeros(out.size, bool)
         left[test] = True
@@ -103,6 +106,7 @@ def compare(
     Dataset over `scheme` and `model` (estimator, linear, climatology) with rmsd, bias (other - reference), ubrmsd, r, nse,
     n, the number of folds, and `skill` = 1 - (rmsd / rmsd of climatology)^2; `no_skill` where it is not positive.
     """
+    predictors = model.predictors_of(table, target, predictors)
     folds = folds or schemes(table, target=target)
     prototype = model.make_estimator(estimator)
     names = [prototype.kind, "linear", "climatology"]

@@ -111,7 +111,27 @@ def make_estimator(estimator: Any) -> Any:
         if estimator not in ESTIMATORS:
             raise unknown_name("estimator", estimator, ESTIMATORS)
         return ESTIMATORS[estimator]()
+    if type(estimator) not in ESTIMATORS.values():
+        raise VadoseInputError(
+            f"estimator must be one of {', '.join(map(repr, ESTIMATORS))}, or an instance such as learn.Forest(trees=200); got {estimator!r}"
+        )
     return type(estimator)(**estimator.options)
+
+
+def predictors_of(table: xr.Dataset, target: str, predictors: Any = None) -> tuple[str, ...]:
+    """Names of the predictors, all other variables where none are given; unknown ones and the target itself are errors."""
+    if target not in table:
+        raise unknown_name("target", target, table.data_vars)
+    taught = (target, f"{target}_standard_error")
+    if not predictors:
+        return tuple(str(n) for n in table.data_vars if n not in taught)
+    chosen = (predictors,) if isinstance(predictors, str) else tuple(map(str, predictors))
+    for name in chosen:
+        if name not in table.variables:
+            raise unknown_name("predictor", name, table.data_vars)
+        if name in taught:
+            raise VadoseInputError(f"{name!r} is what is to be learned; as a predictor it would teach its own answer")
+    return chosen
 
 
 def medians_of(x: np.ndarray) -> np.ndarray:
@@ -172,19 +192,17 @@ def fit(
     ------
     NotFoundError (target, predictor or estimator unknown), VadoseInputError (targets missing, folds that leak), TooFewSamplesError.
     """
-    if target not in table:
-        raise unknown_name("target", target, table.data_vars)
     rng = np.random.default_rng(rng)
-    chosen = (
-        tuple(predictors)
-        if predictors
-        else tuple(n for n in table.data_vars if n not in (target, f"{target}_standard_error"))
-    )
-    chosen = features.drop_constant(table, tuple(str(n) for n in chosen))
+    chosen = features.drop_constant(table, predictors_of(table, target, predictors))
     x, y = features.columns(table, chosen), np.asarray(table[target].values, float)
     if not np.isfinite(y).all():
         raise VadoseInputError(f"{int((~np.isfinite(y)).sum())} samples have no {target}; drop them before training")
     if folds is None:
+        for name in ("lat", "lon"):
+            if name not in table.variables:
+                raise DimensionError(
+                    f"spatial blocks need {name!r} of every sample, and the table has none; pass folds"
+                )
         xy = splits.plane(table.lat.values, table.lon.values)
         folds = splits.block_folds(xy, size=splits.block_size(xy, y), rng=0)
         calibrated_on = calibrated_on or "spatial blocks"
