@@ -16,12 +16,12 @@ import xarray as xr
 
 from vadose import report
 from vadose.access.opening import cut_time
-from vadose.benchmark import run
+from vadose.benchmark import engine, run
 from vadose.benchmark.once import Once
 from vadose.benchmark.output import slug
 from vadose.benchmark.recipe import parse
 from vadose.benchmark.runner import compute
-from vadose.errors import StudyError, VadoseError
+from vadose.errors import PlatformError, StudyError, VadoseError
 
 LAT, LON = np.arange(-37.5, 40.0, 15.0), np.arange(-165.0, 180.0, 30.0)
 MONTHS = 36
@@ -294,6 +294,21 @@ def test_the_page_names_models_that_were_not_compared_and_means_that_lack_a_page
     assert "Not compared at all: lost" in page
     assert "without Rain" in page  # of m, which has no rain
     assert page.count("†</span>") == 1
+
+
+def test_ilamb3_that_is_not_here_or_stops_costs_no_results(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv(engine.VARIABLE, raising=False)
+    with pytest.raises(PlatformError, match="peers-ilamb"):
+        run(recipe(folder, "reference.nc"), folder / "out", engine="ilamb3")
+    assert not (folder / "out").exists()
+    (folder / "python").write_text("#!/bin/sh\necho 'out of luck' >&2\nexit 3\n")
+    (folder / "python").chmod(0o755)
+    monkeypatch.setenv(engine.VARIABLE, str(folder / "python"))
+    out = run(recipe(folder, "reference.nc"), folder / "out", engine="ilamb3")
+    (failure,) = json.loads((out / "failures.json").read_text())
+    assert failure["why"] == "ilamb3 stopped: out of luck"
+    assert (out / "tables" / "scores.parquet").exists()
 
 
 def test_crates_have_one_node_for_each_id_and_every_part_is_there(folder):

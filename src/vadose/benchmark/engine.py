@@ -20,8 +20,8 @@ from vadose.benchmark import ilamb3_side
 from vadose.benchmark import scores as scoring
 from vadose.benchmark.compare import pair, table
 from vadose.benchmark.recipe import Recipe
-from vadose.benchmark.records import record
-from vadose.errors import PlatformError, VadoseError
+from vadose.benchmark.records import Record, try_record
+from vadose.errors import PlatformError
 
 if TYPE_CHECKING:
     from vadose.benchmark.runner import Results
@@ -59,17 +59,19 @@ def side_by_side(recipe: Recipe, results: Results, *, tell: Callable[[str], None
         leaf = next(p for p in recipe.leaves if p.name == page)
         source = next(r for r in leaf.references if r.name == reference)
         ours = next(m for m in recipe.models if m.name == model)
-        try:
-            a = record(source, str(leaf.variable), leaf.layer, recipe)
-            b = record(ours, str(leaf.variable), leaf.layer, recipe)
-        except VadoseError:
+        a, b = (try_record(s, str(leaf.variable), leaf.layer, recipe) for s in (source, ours))
+        if not isinstance(a, Record) or not isinstance(b, Record):
             continue
         if not all({"lat", "lon"} <= set(map(str, r.values.dims)) for r in (a, b)):
             continue
         tell(f"{page}: {model} against {reference} through ilamb3")
         mine = table(pair(a.values, b.values, period=recipe.period, own=True), scoring.scheme("ilamb3"))
         held = mine[mine.kind == "score"].set_index("statistic").value
-        found = _through(python, a.values, b.values, str(leaf.variable))
+        try:
+            found = _through(python, a.values, b.values, str(leaf.variable))
+        except PlatformError as error:
+            results.failures.append({"page": page, "reference": reference, "model": model, "why": str(error)})
+            continue
         for statistic, words in THEIRS.items():
             value = next((v for k, v in found["scores"].items() if k.startswith(words)), None)
             if isinstance(value, float):

@@ -93,14 +93,17 @@ def run(
 
     `client` (of Dask) spreads the comparisons over workers; without one they run here, one after the other, with memory that does
     not grow with the length of the records. What cannot be read is told in the results and does not stop the rest.
-    Raises StudyError when nothing could be compared.
+    Raises StudyError when nothing could be compared, PlatformError, before anything is, when ilamb3 is asked for and not here.
     """
     the = recipe if isinstance(recipe, Recipe) else read(recipe)
+    if engine == "ilamb3":
+        from vadose.benchmark.engine import interpreter, side_by_side
+
+        interpreter()  # before hours of comparing
     results = compute(the, client=client, tell=tell)
     if engine == "ilamb3":
-        from vadose.benchmark.engine import side_by_side
-
-        results.engine = side_by_side(the, results, tell=tell)
+        with _fresh(None):
+            results.engine = side_by_side(the, results, tell=tell)
     return write(results, Path(output))
 
 
