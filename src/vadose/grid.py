@@ -74,7 +74,8 @@ class Grid:
         """The grid of an array with one-dimensional lat and lon; edges are `lat_bnds`, `lon_bnds` of a Dataset that has them, else lie midway.
 
         Rows run from north to south or the other way. Longitudes may cross 180 or 360 degrees anywhere (0 to 359 written as 0 to 179
-        and -180 to -1): edges then go on beyond. Raises DimensionError for axes of one value, and for places in no order.
+        and -180 to -1): edges then go on beyond. Raises DimensionError for axes of one value, places in no order, and a
+        column that is there twice.
         """
         if (
             "lat" not in data.coords
@@ -96,6 +97,10 @@ class Grid:
             steps = np.diff(axis)
             if not ((steps > 0).all() or (steps < 0).all()):
                 raise DimensionError(f"{name} must rise or fall all along its axis; sort it with .sortby({name!r})")
+        if abs(east[-1] - east[0]) > 360.0 - abs(east[1] - east[0]) / 2:
+            raise DimensionError(
+                f"longitudes go round more than once ({lon[0]:g} to {lon[-1]:g}); leave out the repeated column: .isel({dims[1]}=slice(None, -1))"
+            )
         lat_edges, lon_edges = _bounds(data, "lat", lat), _bounds(data, "lon", lon)
         lat_edges = np.clip(_midway(lat), -90, 90) if lat_edges is None else lat_edges
         return cls(lat, lon, lat_edges, _midway(east) if lon_edges is None else lon_edges, dims)

@@ -201,3 +201,12 @@ def test_points_on_a_single_row_and_points_without_a_place():
     np.testing.assert_array_equal(at_points(row, lat, east), [3.5, np.nan, np.nan])
     scattered = xr.DataArray(lon, dims="cell", coords={"lat": ("cell", np.full(10, 20.0)), "lon": ("cell", lon)})
     np.testing.assert_array_equal(at_points(scattered, lat, east), [3.5, np.nan, np.nan])
+
+
+def test_a_column_that_is_there_twice_is_refused():
+    """Plotting adds the first column again behind the last: it would count twice."""
+    data, _ = globe(10.0, np.random.default_rng(8), 1)
+    again = xr.concat([data, data.isel(lon=[0]).assign_coords(lon=[185.0])], "lon")
+    with pytest.raises(DimensionError, match="more than once"):
+        Grid.of(again)
+    assert Grid.of(again.isel(lon=slice(None, -1))).lon_edges[-1] == 180.0

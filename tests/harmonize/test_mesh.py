@@ -238,3 +238,23 @@ def test_what_cannot_be_says_what_can():
         Mesh.scrip(xr.Dataset())
     with pytest.raises(DimensionError, match="weights are for"):
         remap(xr.DataArray(np.zeros(5), dims="ncol"), weights(cube(2), GLOBE))
+
+
+@pytest.mark.parametrize("method", ["bilinear", "nearest"])
+def test_cells_without_a_place_are_left_out_not_refused(method):
+    """Curvilinear grids of the ocean have no latitude and longitude over land."""
+    lat, lon = np.meshgrid(np.linspace(-20, 20, 9), np.linspace(150, 210, 13), indexing="ij")
+    data = xr.DataArray(
+        lat + 0.1 * lon, dims=("j", "i"), coords={"lat": (("j", "i"), lat), "lon": (("j", "i"), lon)}, name="v"
+    )
+    land = xr.DataArray(np.arange(13) < 4, dims="i")
+    holed = data.assign_coords(lat=data.lat.where(~land), lon=data.lon.where(~land)).where(~land)
+    target = Grid.regular((180, -10, 200, 10), 5)
+    out = remap(holed, weights(Mesh.of(holed), target, method=method)).v
+    wanted = remap(data, weights(Mesh.of(data), target, method=method)).v
+    np.testing.assert_allclose(
+        out, wanted, atol=0.01 if method == "bilinear" else 0
+    )  # squares may be halved the other way
+    places = Mesh.points(np.array([0.0, np.nan, 5.0]), np.array([190.0, 190.0, np.nan]))
+    alone = remap(holed, weights(Mesh.of(holed), places, method=method)).v
+    assert alone.notnull().values.tolist() == [True, False, False]

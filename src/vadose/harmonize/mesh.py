@@ -220,19 +220,25 @@ def _spacing(tree, points):
 def _nearest(source, target):
     from scipy.spatial import cKDTree
 
-    have, want = _xyz(*_centers(source)), _xyz(*_centers(target))
+    (have, of_source), (want, of_target) = _known(source), _known(target)
     tree = cKDTree(have)
     distance, at = tree.query(want)
     near = distance <= FAR * _spacing(tree, have)[at] + 1e-12
-    rows = np.flatnonzero(near)
-    return rows, at[near], np.ones(rows.size), np.ones(want.shape[0])
+    return of_target[near], of_source[at[near]], np.ones(int(near.sum())), np.ones(_centers(target)[0].size)
+
+
+def _known(grid):
+    """Centers that have a place, on the unit sphere, and their numbers: grids of the ocean leave land without one."""
+    points = _xyz(*_centers(grid))
+    number = np.flatnonzero(np.isfinite(points).all(axis=1))
+    return points[number], number
 
 
 def _linear(source, target):
     """Barycentric weights in the triangles of the sphere's Delaunay net; triangles much longer than the spacing are holes."""
     from scipy.spatial import ConvexHull, cKDTree
 
-    have, want = _xyz(*_centers(source)), _xyz(*_centers(target))
+    (have, of_source), (want, of_target) = _known(source), _known(target)
     if have.shape[0] < 4:
         raise VadoseInputError(
             f"bilinear regridding needs four source points or more, got {have.shape[0]}; use nearest"
@@ -262,7 +268,8 @@ def _linear(source, target):
         open_rows = open_rows[~inside]
         if open_rows.size == 0:
             break
-    return np.concatenate(rows), np.concatenate(columns), np.concatenate(values), np.ones(want.shape[0])
+    found = of_target[np.concatenate(rows)], of_source[np.concatenate(columns)], np.concatenate(values)
+    return *found, np.ones(_centers(target)[0].size)
 
 
 def remap(data: xr.DataArray, table: xr.Dataset, *, minimum: float = 0.5) -> xr.Dataset:
