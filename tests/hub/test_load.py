@@ -20,7 +20,7 @@ import pytest
 import requests
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "system"))
-from real_hub import Hub, start, stop, vadose, with_small_world
+from real_hub import Hub, each, start, stop, vadose, with_small_world
 
 pytestmark = [pytest.mark.hub, pytest.mark.slow]
 #: One learner is Lab's server and one kernel: 0.15 GiB measured here. Two are left to the hub and the test.
@@ -124,7 +124,7 @@ def test_a_class_comes_in_at_once_and_nobody_fails(tmp_path):
         failed = [str(r.exception()) for r in runs if r.exception()]
         assert not failed, f"{len(failed)} of {LEARNERS} failed: {failed[:3]}"
         took = [r.result() for r in runs]
-        memory = sum(p.memory_full_info().pss for p in hub.processes()) / 2**30
+        memory = sum(each(hub.processes(), lambda p: p.memory_full_info().pss)) / 2**30
         figures = {part: (statistics.median(t[part] for t in took), max(t[part] for t in took)) for part in took[0]}
         print(
             f"\n{LEARNERS} learners in {wall:.0f} s on {os.cpu_count()} cores, {memory:.1f} GiB; seconds, median and slowest: "

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,29 @@ def said(page: str) -> str:
     """The words of a page, without marks, scripts and styles."""
     bare = re.sub(r"<(script|style|head)\b.*?</\1>|<[^>]+>", " ", page, flags=re.DOTALL)
     return " ".join(bare.split())[-500:]
+
+
+def each(processes: Iterable[psutil.Process], ask: Callable[[psutil.Process], Any]) -> list[Any]:
+    """What `ask` gives of each process; those that end meanwhile say nothing."""
+    said = []
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            said.append(ask(process))
+    return said
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether a process has not ended, though nobody may have waited for it yet."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def line_of(process: psutil.Process) -> str:
+    """The command line of a process; of one that has ended, nothing."""
+    with contextlib.suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
 
 
 @dataclass
@@ -123,7 +147,7 @@ class Hub:
         """Everything that carries this hub's mark."""
         from vadose.hub.supervisor import marked
 
-        return [p for p in marked(self.record["hub_id"]) if p.status() != psutil.STATUS_ZOMBIE]
+        return [p for p in marked(self.record["hub_id"]) if lives(p)]
 
 
 def start(state: Path, *options: str, python: str = sys.executable) -> Hub:
@@ -162,7 +186,7 @@ def with_small_world(state: Path) -> Path:
 
 def with_stored_world(state: Path, hub: Hub) -> Path:
     """A state folder with the object store of `hub` in it, as it would lie there after a crash: what was answered is on disk."""
-    [store] = [p for p in hub.processes() if p.name() == "weed" and p.children() == []]
+    [store] = [p for p, last in each(hub.processes(), lambda p: (p, p.name() == "weed" and not p.children())) if last]
     store.suspend()
     try:
         shutil.copytree(hub.state / "s3", state / "s3")
@@ -178,8 +202,8 @@ def hub(tmp_path_factory) -> Any:
     state = tmp_path_factory.mktemp("hub")
     hub = start(state, "--users", "ana,ben,guest", "--cluster-users", "ana,ben", "--shared-account")
     yield hub
-    with contextlib.suppress(Exception):
-        stop(hub)
+    stop(hub)
+    assert not hub.processes(), "stopped, and yet there is something left of it"
 
 
 def wait_for(condition, *, timeout: float = 60, what: str = "the condition", every: float = 0.3) -> None:

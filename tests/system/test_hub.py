@@ -7,12 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 import requests
-from real_hub import start, stop, vadose, wait_for, with_small_world
+from real_hub import line_of, lives, start, stop, vadose, wait_for, with_small_world
 
 from vadose.hub.services import health
 from vadose.hub.state import State
@@ -53,18 +54,18 @@ def test_secrets_are_files_of_the_owner_alone(hub):
 
 
 def test_login_page_tells_that_the_account_is_shared(hub):
-    page = requests.get(f"{hub.url}/hub/login", timeout=10).text
+    page = requests.get(f"{hub.url}/hub/login", timeout=60).text
     assert "shares one Unix account" in page
 
 
 def test_wrong_password_and_stranger_are_refused(hub):
     for user, password in (("ana", "wrong"), ("mallory", hub.password("ana"))):
         session = requests.Session()
-        session.get(f"{hub.url}/hub/login", timeout=10)
+        session.get(f"{hub.url}/hub/login", timeout=60)
         answer = session.post(
             f"{hub.url}/hub/login",
             data={"username": user, "password": password, "_xsrf": session.cookies.get("_xsrf", path="/hub/")},
-            timeout=30,
+            timeout=60,
         )
         assert answer.status_code == 403
 
@@ -103,7 +104,9 @@ def test_clusters_of_others_cannot_be_seen_used_or_stopped(hub):
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**__import__("os").environ, **hub.environment("ana"), "NO_PROXY": "127.0.0.1"},
     )  # fmt: skip
     try:
-        name = owner.stdout.readline().split()[1]
+        said = owner.stdout.readline()
+        assert said.startswith("NAME "), f"{said!r}: the owner's cluster did not start"
+        name = said.split()[1]
         code = (
             "import gc\nfrom dask_gateway import Gateway\ng = Gateway()\n"
             "print('SEEN', [c.name for c in g.list_clusters()])\n"
@@ -118,7 +121,11 @@ def test_clusters_of_others_cannot_be_seen_used_or_stopped(hub):
         still = hub.run_as("ana", "from vadose.access import cluster\nprint(cluster.clusters())").stdout
         assert name in still
     finally:
-        owner.communicate("", timeout=60)
+        try:
+            owner.communicate("", timeout=120)
+        finally:
+            owner.kill()
+            owner.wait()
 
 
 def test_store_keys_of_users_cannot_write_the_demo(hub):
@@ -136,21 +143,36 @@ def test_store_keys_of_users_cannot_write_the_demo(hub):
 
 
 def test_killed_services_come_back(hub):
-    def pid_of(words):
-        found = [p for p in hub.processes() if words in " ".join(p.cmdline())]
-        assert found, words
-        return found[0]
+    def running(words):
+        return [p for p in hub.processes() if words in line_of(p)]
 
+    [gateway] = running("-m dask_gateway_server")
     for words, name in (
+        ("-m jupyterhub -f", "hub"),
         ("vadose.hub.proxy", "hub"),
         ("vadose.hub.stacapi", "catalog"),
         ("vadose.hub.citizen", "citizen"),
-        ("dask_gateway_server", "gateway"),
+        ("-m dask_gateway_server", "gateway"),  # not its proxy, whose path has the name too
         ("weed", "store"),
     ):
-        pid_of(words).send_signal(signal.SIGKILL)
-
-        wait_for(lambda name=name: health(hub.record)[name], timeout=90, what=f"{name} after its process was killed")
+        before = running(words)
+        before[0].kill()
+        wait_for(
+            lambda words=words, name=name, before=before: (
+                set(running(words)) - set(before) and health(hub.record)[name]
+            ),
+            timeout=180,
+            what=f"another {name} after its process was killed",
+        )
+        if words.startswith("-m jupyterhub"):
+            # The killed hub's gateway would go on beside the new one's, with its port and its clusters.
+            wait_for(
+                lambda: (
+                    not lives(gateway) and len(running("-m dask_gateway_server")) == 1 and health(hub.record)["gateway"]
+                ),
+                timeout=180,
+                what="the new hub's own gateway",
+            )
     test_notebook_code_computes_on_gateway_workers_from_the_store(hub)
 
 
@@ -198,6 +220,7 @@ def starting(tmp_path):
 def test_a_hub_that_is_starting_is_seen_and_stopped_and_no_second_one_starts_beside_it(starting):
     process, state, holder = starting
     place = ("--state-dir", str(state.root))
+    supervisor = psutil.Process(holder["pid"])
     for options in ((), ("--background",)):
         again = vadose("hub", "up", "--no-s3", *options, *place, check=False)
         assert again.returncode == 2
@@ -207,7 +230,7 @@ def test_a_hub_that_is_starting_is_seen_and_stopped_and_no_second_one_starts_bes
     assert "a hub is starting" in seen.stdout
     assert state.holder() == holder, "the first one goes on"
     assert vadose("hub", "stop", *place).stdout == "stopped\n"
-    assert not psutil.pid_exists(holder["pid"]) or psutil.Process(holder["pid"]).status() == psutil.STATUS_ZOMBIE
+    assert not lives(supervisor)
     assert not marked(holder["hub_id"])
     assert process.wait(30) == 2
     assert "no hub runs" in vadose("hub", "status", *place, check=False).stdout
@@ -237,33 +260,32 @@ def test_what_a_supervisor_killed_in_its_start_left_is_ended(starting):
 def test_life_of_a_hub_without_object_store(tmp_path):
     """Start, kill the supervisor, start again in seconds with users' work kept, stop: no process and no port left."""
     state = with_small_world(tmp_path / "state")
+    before = time.monotonic()
     first = start(state, "--no-s3")
+    from_nothing = time.monotonic() - before
     work = state / "home" / "vadose" / "thesis.ipynb"
     work.parent.mkdir(parents=True, exist_ok=True)
     work.write_text("mine")
     password = first.password("vadose")
-    psutil.Process(first.record["pid"]).kill()
-    wait_for(
-        lambda: (
-            not psutil.pid_exists(first.record["pid"])
-            or psutil.Process(first.record["pid"]).status() == psutil.STATUS_ZOMBIE
-        ),
-        what="the end of the supervisor",
-    )
-
-    import time
+    supervisor = psutil.Process(first.record["pid"])
+    supervisor.kill()
+    wait_for(lambda: not lives(supervisor), what="the end of the supervisor")
 
     before = time.monotonic()
     second = start(state, "--no-s3")
-    assert time.monotonic() - before < 40
+    # Seconds; where this machine has other work, no more of them than the first start took beside it.
+    assert time.monotonic() - before < max(40, 2 * from_nothing)
     assert not first.processes(), "what the killed supervisor left must be gone"
     assert work.read_text() == "mine"
     assert second.password("vadose") == password
     assert len(second.processes()) >= 3
+    theirs = {p.pid for p in second.processes()}
     stop(second)
     wait_for(lambda: not second.processes(), timeout=20, what="the end of every process")
     ports = set(second.record["ports"].values())
-    assert not [c for c in psutil.net_connections("inet") if c.status == psutil.CONN_LISTEN and c.laddr.port in ports]
+    listening = [c for c in psutil.net_connections("inet") if c.status == psutil.CONN_LISTEN and c.laddr.port in ports]
+    # Another program that came after it may have one of its ports by now.
+    assert not [c for c in listening if c.pid is None or c.pid in theirs]
     assert vadose("hub", "status", "--state-dir", str(state), check=False).returncode == 3
 
 

@@ -6,12 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
-import psutil
 import pytest
 import xarray as xr
-from real_hub import QUIET, wait_for
+from real_hub import QUIET, line_of, wait_for
 
 from vadose.hub.services import health
 
@@ -32,7 +30,7 @@ bootstrap: 5
 PARTS = {
     "worker": (("dask", "worker"), None),
     "scheduler": (("dask", "scheduler"), None),
-    "gateway": (("dask_gateway_server",), "gateway"),
+    "gateway": (("-m dask_gateway_server",), "gateway"),  # not its proxy, whose path has the name too
     "proxy": (("vadose.hub.proxy",), "hub"),
     "store": (("weed",), "store"),
 }
@@ -84,17 +82,19 @@ def stop_clusters(environment):
 
 
 def victims(hub, words):
-    found = []
-    for process in hub.processes():
-        try:
-            line = " ".join(process.cmdline())
-        except psutil.Error:
-            continue
-        if all(w in line for w in words):
-            found.append(process)
-    return found
+    return [p for p in hub.processes() if all(w in line_of(p) for w in words)]
 
 
+@pytest.fixture
+def no_cluster_stays(hub, environment):
+    """Whatever a test ends with: a cluster that stays is the next one's victim."""
+    yield
+    wait_for(lambda: health(hub.record)["gateway"], timeout=120, what="the gateway")
+    stop_clusters(environment)
+    wait_for(lambda: not victims(hub, ("dask", "worker")), timeout=120, what="the end of the workers")
+
+
+@pytest.mark.usefixtures("no_cluster_stays")
 @pytest.mark.parametrize("part", PARTS)
 def test_killed_during_a_study_the_run_ends_right_or_says_so_and_a_second_run_completes(
     hub, environment, study, undisturbed, tmp_path, part
@@ -129,8 +129,3 @@ def test_killed_during_a_study_the_run_ends_right_or_says_so_and_a_second_run_co
         assert again.returncode == 0, again.stderr[-2000:]
         assert "kept" in again.stderr
     xr.testing.assert_allclose(undisturbed, results(output))
-    stop_clusters(environment)
-    deadline = time.monotonic() + 30
-    while victims(hub, ("dask", "worker")) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert not victims(hub, ("dask", "worker"))
