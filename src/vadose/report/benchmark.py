@@ -93,7 +93,7 @@ def _head(facts, leaves, tables) -> str:
         for k, w in (("weights", "Weights"), ("constraint", "Constraint"), ("engine", "Beside ilamb3"))
         if k in tables
     ]
-    nav = "".join(
+    nav = " ".join(  # with room to break lines between, on a phone
         f'<a href="#{a}">{escape(b)}</a>' for a, b in (*links, ("failures", "What failed"), ("methods", "Method"))
     )
     return f'<header><h1>{escape(facts["title"])}</h1><p class="lead">{escape(facts["summary"])}</p><nav aria-label="Sections">{nav}</nav><div class="facts">{shown}</div></header>'
