@@ -135,6 +135,8 @@ def _beside(array: xr.DataArray, here: xr.Dataset, dim: str, what: str) -> xr.Da
     """`array` at the sites and times of `here`, by label where both have labels; all of them must be there."""
     for name in (dim, "time"):
         if name in array.indexes and name in here.indexes:
+            if array.indexes[name].equals(here.indexes[name]):
+                continue
             missing = here.indexes[name].difference(array.indexes[name])
             if len(missing):
                 raise VadoseInputError(f"{what} has no {name} {missing[0]}; it must cover the data")
