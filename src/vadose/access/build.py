@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from vadose.access import blocks, files, parquet, remote, store, stores, virtual
+from vadose.access.catalog import way_of
 from vadose.access.credentials import Access
 from vadose.access.cube import Era, FileScan, assemble, scan_file
 from vadose.access.journal import Journal
@@ -71,6 +72,16 @@ def build(
     collection = store.read_collections(folder).get(identifier)
     if collection is None:
         raise NotFoundError(f"no collection {identifier!r} in {folder}; there are {', '.join(store.folders(folder))}")
+    if (
+        source is None
+        and not (home / "recipe.yaml").exists()
+        and (way := way_of(collection, 0)) in ("opens", "described")
+    ):
+        raise VadoseInputError(
+            f"{identifier} needs no build: it opens as it is, vadose.open({identifier!r}, catalog={str(folder)!r})"
+            if way == "opens"
+            else f"{identifier} cannot be built; `vadose catalog show {identifier}` says why, and what to take instead"
+        )
     own = None if source is None else pointed(home, source, collection)
     recipe = load(home) if own is None else parse(own, where=str(home / "recipe.yaml"))
     access = Access.of(next((a["vadose:open"] for a in collection["assets"].values() if "vadose:open" in a), None))

@@ -178,9 +178,20 @@ def pointed(folder: Path, source: str, collection: dict[str, Any]) -> dict[str, 
     asset = collection["assets"]["data"]
     bucket = "/".join(str(asset["href"]).split("/")[:3])
     how = asset.get("vadose:open", {})
-    if how.get("store", {}).get("auth", "environment") != "environment" and not source.lstrip("@").startswith(bucket):
+    own = not _of_archive(source, bucket, how.get("store", {}))
+    if how.get("store", {}).get("auth", "environment") not in ("environment", "anonymous") and own:
         how["store"] = {"auth": "environment"}
     return {**steps, "source": source}
+
+
+def _of_archive(source: str, bucket: str, rule: dict[str, Any]) -> bool:
+    """Whether a source lies at the archive itself: in its bucket, or at the address by which it serves that over HTTPS."""
+    doors = [bucket, "/".join(str(rule.get("https", "")).split("/")[:3])]
+    first = source
+    if source.startswith("@"):
+        lines = (Path(source[1:]).read_text() if Path(source[1:]).exists() else "").split()
+        first = lines[0] if lines else source
+    return any(door and first.startswith(door) for door in doors)
 
 
 def keep(folder: Path, steps: dict[str, Any], collection: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import concurrent.futures
 import fnmatch
 import os
+import re
 import threading
 import urllib.parse
 from collections.abc import Coroutine, Iterator
@@ -187,6 +188,9 @@ def explain(error: BaseException, address: str, access: Access = DEFAULT) -> Exc
     import obstore.exceptions as kinds
 
     text = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+    ours = re.search(r"AccessDeniedError: ([^\n]+)", str(error))
+    if ours:  # from our own provider of keys, by way of the store
+        return AccessDeniedError(f"{address}: {ours[1]}")
     if isinstance(error, kinds.PreconditionError):
         return SourceChangedError(
             f"{address}: changed since it was indexed; run `vadose catalog diff`, then `vadose catalog update`"
@@ -272,6 +276,12 @@ def listing(pattern: str, access: Access = DEFAULT) -> list[Stat]:
             f"{pattern}: web folders cannot be listed; give the addresses in a text file, one a line, as @FILE"
         )
     fixed = pattern.split("*", 1)[0].split("?", 1)[0].rsplit("/", 1)[0]
+    if reachable(fixed, access).startswith("http"):
+        raise AccessDeniedError(
+            f"{pattern}: this bucket can be listed only from AWS {access.region}, and this machine is not there (AWS_REGION={os.environ.get('AWS_REGION')}). "
+            "Elsewhere its files are read over HTTPS, and you say which: --source @FILE with one address a line (what a search at the archive hands out), "
+            "or --source FOLDER for your own download"
+        )
     store, prefix = at(fixed, access)
     root = (
         pattern[: len(pattern) - len(pattern.removeprefix("s3://").removeprefix("gs://"))]

@@ -132,8 +132,8 @@ def _oldest_format() -> dict[str, Any]:
     return {"spec_version": 1} if "spec_version" in inspect.signature(icechunk.Repository.create).parameters else {}
 
 
-def storage(place: str) -> Any:
-    """Where the store itself lies: a folder or a bucket."""
+def storage(place: str, access: Access = remote.DEFAULT) -> Any:
+    """Where the store itself lies: a folder, or a bucket that is entered without keys where its rule says so, else with one's own."""
     import os
 
     import icechunk
@@ -143,10 +143,12 @@ def storage(place: str) -> Any:
         return icechunk.local_filesystem_storage(remote.local_path(place))
     bucket, _, prefix = place.removeprefix("s3://").partition("/")
     endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    way: dict[str, Any] = {"anonymous": True} if access.auth == "anonymous" else {"from_env": True}
     return icechunk.s3_storage(
         bucket=bucket,
         prefix=prefix,
-        from_env=True,
+        region=access.region or os.environ.get("AWS_REGION"),
+        **way,
         endpoint_url=endpoint,
         allow_http=bool(endpoint),
         force_path_style=bool(endpoint),
@@ -295,7 +297,7 @@ def open_icechunk(
     from vadose.access.chunkstore import calm, raise_concurrency
 
     raise_concurrency()
-    where = storage(place)
+    where = storage(place, access)
     try:
         known = icechunk.Repository.fetch_config(where)
         allowed = list(containers) or list((known.virtual_chunk_containers or {}) if known else [])
