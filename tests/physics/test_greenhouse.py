@@ -123,3 +123,13 @@ def test_bad_input_of_the_door():
 def test_carbon_gains_where_respiration_slows():
     """f = theta^2: d ln C / d theta = -2 / theta."""
     assert g.carbon_sensitivity(lambda x: x**2, 0.25) == pytest.approx(-8.0, rel=1e-6)
+
+
+def test_clay_of_a_map_meets_moisture_by_the_names_of_its_dimensions():
+    clay = xr.DataArray([[0.01, 0.2], [0.3, 0.5]], dims=("lon", "lat"))
+    theta = xr.DataArray(np.full((3, 2, 2), 0.1), dims=("time", "lat", "lon"))
+    out = g.moisture_response("yan", theta.assign_attrs(units="m3 m-3"), 0.5, clay=clay).response
+    for i in range(2):
+        for j in range(2):
+            wanted = float(g.yan(0.1, 0.5, float(clay[j, i])))
+            np.testing.assert_allclose(out.isel(lat=i, lon=j), wanted, rtol=1e-12)

@@ -137,8 +137,8 @@ def two_layer(
     first: Any
     second: Any
     if isinstance(initial, xr.DataArray):
-        initial = units.taken_as(initial, "m3 m-3")
-        first, second = initial.isel(depth=0, drop=True), initial.isel(depth=1, drop=True)
+        start = units.taken_as(initial, "m3 m-3")
+        first, second = start.isel(depth=0, drop=True), start.isel(depth=1, drop=True)
     else:
         pair = initial if initial is not None else (fields["field_capacity"], fields["field_capacity"])
         first, second = pair

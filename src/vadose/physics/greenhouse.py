@@ -60,8 +60,9 @@ def per_area(flux, depth: float = 10.0):
 
 def yan_protection(clay):
     """Collocation factor a of clay fraction: 0 up to 0.016, 2.8 clay - 0.046 up to 0.37, then 1."""
+    where = xr.where if isinstance(clay, xr.DataArray) else np.where  # a map keeps the names of its dimensions
     inside = 2.8 * clay - 0.046
-    return np.where(clay <= 0.016, 0.0, np.where(clay > 0.37, 1.0, inside))
+    return where(clay <= 0.016, 0.0, where(clay > 0.37, 1.0, inside))
 
 
 def yan(theta, porosity, clay=0.2, *, optimum=0.65, k=0.1, saturation=2.0, oxygen=0.75, protection=None):
