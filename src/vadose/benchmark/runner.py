@@ -116,17 +116,18 @@ def compute(recipe: Recipe, *, client: Any = None, tell: Tell = lambda _: None) 
 @contextmanager
 def _fresh(client: Any) -> Iterator[None]:
     """Nothing held from before, here and on workers, and nothing left."""
-
-    def clear() -> None:
-        forget()
-        if client is not None:
-            client.run(forget, on_error="ignore")  # a worker that is just going holds nothing
-
-    clear()
+    forget()
+    _forget_on(client)
     try:
         yield
     finally:
-        clear()
+        forget()
+    _forget_on(client)  # not after a failure, which may be that of the cluster
+
+
+def _forget_on(client: Any) -> None:
+    if client is not None:
+        client.run(forget, on_error="ignore")  # a worker that is just going holds nothing
 
 
 def _compute(recipe: Recipe, client: Any, tell: Tell) -> Results:
@@ -138,9 +139,8 @@ def _compute(recipe: Recipe, client: Any, tell: Tell) -> Results:
         outcomes = [_told(t, tell) for t in tasks]
     else:
         tell(f"{len(tasks)} comparisons on a cluster")
-        (held,) = client.scatter(
-            [inside], broadcast=True
-        )  # zones of a climate are as large as its grid: once a worker, not once a task
+        # zones of a climate are as large as its grid: they travel once a worker, not once a task
+        (held,) = client.scatter([inside], broadcast=True)
         outcomes = client.gather(client.map(_alone, [replace(t, inside={}) for t in tasks], inside=held, pure=False))
     frames: list[pd.DataFrame] = []
     curves: list[pd.DataFrame] = []
