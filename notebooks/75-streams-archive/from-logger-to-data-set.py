@@ -148,8 +148,11 @@ print(
 # %%
 words = {
     "title": "Made-up soil moisture and temperature of five sites in spring 2023",
-    "summary": "Soil moisture, temperature and electrical conductivity of a made-up network of sensors, generated to show how logger files become "
-    "a data set. " * 6,
+    "summary": "Soil moisture, soil temperature and bulk electrical conductivity of five made-up sites, each with capacitance sensors at 10 and 30 cm "
+    "depth that were read every 15 minutes in spring 2023. The logger files were generated, with faults at known places: cut lines, garbled numbers, "
+    "spikes, sensors that stand still or are out of service. Counts were converted with the maker's equation for mineral soil. Values outside of what is possible, far "
+    "from the median of their month or week, or the same for a day are flagged and kept, so that everybody can decide anew. The data show how logger "
+    "files become a data set that others can cite; they say nothing about any real place and must not be used for anything but teaching and tests.",
     "creator_name": "Carberry, Josiah",
     "creator_orcid": "0000-0002-1825-0097",
     "institution": "Example University",

@@ -6,6 +6,7 @@ doi:10.15485/1734840 (file-level metadata), doi:10.15485/1734841 (CSV files).
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -26,7 +27,9 @@ FLMD = [
 ]
 DICTIONARY = ["column_or_row_name", "unit", "definition", "column_or_row_long_name", "data_type", "missing_value_code"]
 #: What files write where there is no value.
-MISSING = ("-9999", "-9999.0", "NaN", "nan", "N/A", "NA")
+MISSING = frozenset(("-9999", "-9999.0", "NaN", "nan", "N/A", "NA"))
+#: Rows that are looked at together: of each column its different cells only.
+CHUNK = 20_000
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"
 
 
@@ -63,13 +66,15 @@ def read_table(path: Path) -> Table:
         names = next(csv.reader([head], delimiter=comma), [])
         kinds: list[set[str]] = [set() for _ in names]
         codes: list[set[str]] = [set() for _ in names]
-        for row in _rows(file, comma):
-            follows = follows and len(row) == len(names) and all(row) and _is_utf8(row)
-            for k, cell in enumerate(row[: len(names)]):
-                if cell in MISSING:
-                    codes[k].add(cell)
-                elif cell and "text" not in kinds[k]:
-                    kinds[k].add(_kind(cell))
+        rows = _rows(file, comma)
+        while chunk := list(itertools.islice(rows, CHUNK)):
+            follows = follows and {len(row) for row in chunk} == {len(names)}
+            for k, cells in zip(range(len(names)), itertools.zip_longest(*chunk, fillvalue="")):
+                distinct = set(cells)
+                follows = follows and "" not in distinct and all(map(_is_utf8, distinct))
+                codes[k] |= distinct & MISSING
+                if "text" not in kinds[k] and (words := distinct - MISSING - {""}):
+                    kinds[k].add(_kind(words))
     follows = (
         follows and comma == "," and 0 < len(names) == len(set(names)) and all(re.fullmatch(_NAME, n) for n in names)
     )
@@ -82,18 +87,18 @@ def read_table(path: Path) -> Table:
     return Table(above, shown, kind, missing, follows)
 
 
-def _kind(cell: str) -> str:
-    if re.match(r"\d{4}-\d{2}-\d{2}", cell):
-        return "date"
+def _kind(words: set[str]) -> str:
+    """What all of some cells are; "text" where they are not all numbers or all dates."""
     try:
-        float(cell)
+        for word in words:
+            float(word)
     except ValueError:
-        return "text"
+        return "date" if all(re.match(r"\d{4}-\d{2}-\d{2}", word) for word in words) else "text"
     return "numeric"
 
 
-def _is_utf8(row: list[str]) -> bool:
-    return all(cell.isascii() or not any("\udc80" <= sign <= "\udcff" for sign in cell) for cell in row)
+def _is_utf8(cell: str) -> bool:
+    return cell.isascii() or not any("\udc80" <= sign <= "\udcff" for sign in cell)
 
 
 def _rows(lines: Iterable[str], comma: str) -> Iterator[list[str]]:
