@@ -16,7 +16,7 @@ from vadose.access.blocks import BlockFile
 from vadose.access.credentials import Access
 from vadose.access.parquet import References
 from vadose.access.recipe import Recipe, load
-from vadose.errors import NotFoundError, PlatformError, VadoseError
+from vadose.errors import AccessDeniedError, NotFoundError, PlatformError, VadoseError
 
 Level = Literal["fast", "sample", "full"]
 #: Who reads each format besides us.
@@ -291,14 +291,16 @@ def _names(name: str, group: str) -> list[str]:
 def publish(folder: str | Path, identifier: str, target: str, *, access: Access = remote.DEFAULT) -> list[str]:
     """Copy a built collection to a bucket or folder: references first, collection.json last. Returns what was written.
 
-    References become absolute there, so that the published collection opens from anywhere that reaches the bucket. PlatformError where the target cannot be written.
+    References become absolute there, so that the published collection opens from anywhere that reaches the bucket. AccessDeniedError or PlatformError where the target
+    cannot be written.
     """
     try:
         return _published(folder, identifier, target)
     except VadoseError:
         raise
     except Exception as error:
-        raise PlatformError(
+        kind = AccessDeniedError if isinstance(error, PermissionError) else PlatformError
+        raise kind(
             f"{identifier} is not published to {target}: {error}; check that the place is there and that you may write to it "
             "(for a bucket AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, where it is not Amazon's, AWS_ENDPOINT_URL)"
         ) from error
