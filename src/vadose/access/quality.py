@@ -291,8 +291,8 @@ def _names(name: str, group: str) -> list[str]:
 def publish(folder: str | Path, identifier: str, target: str, *, access: Access = remote.DEFAULT) -> list[str]:
     """Copy a built collection to a bucket or folder: references first, collection.json last. Returns what was written.
 
-    References become absolute there, so that the published collection opens from anywhere that reaches the bucket. AccessDeniedError or PlatformError where the target
-    cannot be written.
+    References become absolute there, so that the published collection opens from anywhere that reaches the bucket.
+    AccessDeniedError or PlatformError where the target cannot be written.
     """
     try:
         return _published(folder, identifier, target)
