@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,9 @@ def object_store():
         try:
             yield service, here
         finally:
+            # s3fs keeps file systems by their arguments, and the address of this store came from the environment.
+            if "s3fs" in sys.modules:
+                sys.modules["s3fs"].S3FileSystem.clear_instance_cache()
             end(process)
 
     return running
