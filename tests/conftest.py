@@ -96,6 +96,13 @@ def daily():
     return make
 
 
+@pytest.fixture(autouse=True)
+def stores_are_asked_anew():
+    """s3fs keeps file systems by their arguments; where a test's store has its address from the environment, the kept one is another test's."""
+    if "s3fs" in sys.modules:
+        sys.modules["s3fs"].S3FileSystem.clear_instance_cache()
+
+
 @pytest.fixture(scope="session")
 def object_store():
     """Factory: `with object_store(folder) as (service, state):` SeaweedFS on free ports with the hub's own command and keys, ended after it."""
@@ -144,9 +151,6 @@ def object_store():
         try:
             yield service, here
         finally:
-            # s3fs keeps file systems by their arguments, and the address of this store came from the environment.
-            if "s3fs" in sys.modules:
-                sys.modules["s3fs"].S3FileSystem.clear_instance_cache()
             end(process)
 
     return running
