@@ -9,7 +9,6 @@ import json
 import os
 import random
 import secrets
-import socket
 import sys
 from pathlib import Path
 
@@ -129,26 +128,18 @@ class ServerPorts:
         self.at = random.randrange(len(span))  # two hubs on one machine begin apart
 
     def of(self, server):
-        if server in self.given and self._free(self.given[server]):
+        from vadose.hub.state import is_free  # on one machine only: the chart's hub has no vadose
+
+        if server in self.given and is_free(self.given[server]):
             return self.given[server]
         taken = self.kept.union(self.given.values())
         for _ in self.span:
             self.at = (self.at + 1) % len(self.span)
             port = self.span[self.at]
-            if port not in taken and self._free(port):
+            if port not in taken and is_free(port):
                 self.given[server] = port
                 return port
         raise RuntimeError(f"no free port between {self.span[0]} and {self.span[-1]} for the server of {server[0]}")
-
-    @staticmethod
-    def _free(port):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                return False
-        return True
 
 
 def configure_common(c, settings):
